@@ -1,0 +1,9 @@
+"""The one error type meant for users."""
+
+
+class UserError(Exception):
+    """What a user asked for can't be done.
+
+    The message is one line: what is wrong, with the value, and what to do. The recipes print it without a traceback
+    and exit with code 2.
+    """

@@ -1,0 +1,134 @@
+"""Records of finished hands: what was dealt, decided and won, as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from poker_env.errors import UserError
+from poker_env.files import write_atomically
+from poker_env.games import Deal, Game
+from poker_env.state import Move
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a player says when asked: an OpenSpiel action id, None for no legal one; a language model adds its words."""
+
+    action: int | None
+    prompt: str = ""
+    completion: str = ""
+    prompt_ids: tuple[int, ...] = ()
+    completion_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision of either player. `move` is None when its answer named no legal action (the hand ends as a fold)."""
+
+    seat: int
+    street: int
+    pot: int
+    """Chips in the pot before the decision."""
+    to_call: int
+    """Chips it faced."""
+    move: Move | None
+    answer: Answer
+
+    @property
+    def legal(self) -> bool:
+        """Whether the answer named a legal action."""
+        return self.move is not None
+
+    @property
+    def aggressive(self) -> bool:
+        """Whether it was a bet or a raise."""
+        return self.move is not None and self.move.kind in ("bet", "raise")
+
+    @property
+    def pot_fraction(self) -> float | None:
+        """A bet or raise as a fraction of the pot after calling; None for anything else."""
+        if self.move is None or not self.aggressive:
+            return None
+        return (self.move.added - self.to_call) / (self.pot + self.to_call)
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A finished hand, seen from hero's side. Chips."""
+
+    game: Game
+    deal: Deal
+    replica: int
+    decisions: tuple[Decision, ...]
+    hole: tuple[tuple[str, ...], tuple[str, ...]]
+    """Each seat's cards."""
+    board: tuple[str, ...]
+    """Community cards that were dealt."""
+    payoff: float
+    """Chips hero won (negative: lost)."""
+    showdown: bool
+
+    @property
+    def hero_seat(self) -> int:
+        """Hero's seat."""
+        return self.deal.hero_seat
+
+    @property
+    def hero_decisions(self) -> tuple[Decision, ...]:
+        """Hero's decisions, in order."""
+        return tuple(decision for decision in self.decisions if decision.seat == self.hero_seat)
+
+    @property
+    def payoff_bb(self) -> float:
+        """Big blinds (Kuhn, Leduc: antes) hero won."""
+        return self.payoff / self.game.big_blind
+
+    @property
+    def villain_folded(self) -> bool:
+        """Whether the hand ended with villain's fold."""
+        last = self.decisions[-1]
+        return last.seat != self.hero_seat and last.move is not None and last.move.kind == "fold"
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @staticmethod
+    def from_json(line: str) -> Hand:
+        """The hand of a line that `to_json` wrote; raises `UserError` for any other line."""
+        try:
+            record = json.loads(line)
+            deal = record["deal"]
+            return Hand(
+                game=Game(**record["game"]),
+                deal=Deal(tuple(deal["deck"]), deal["hero_seat"], deal["seed"]),
+                replica=record["replica"],
+                decisions=tuple(_decision(item) for item in record["decisions"]),
+                hole=(tuple(record["hole"][0]), tuple(record["hole"][1])),
+                board=tuple(record["board"]),
+                payoff=record["payoff"],
+                showdown=record["showdown"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"not a hand record: {line[:60]!r} ({error})") from error
+
+
+def _decision(record: dict) -> Decision:
+    move, answer = record.pop("move"), record.pop("answer")
+    answer["prompt_ids"], answer["completion_ids"] = tuple(answer["prompt_ids"]), tuple(answer["completion_ids"])
+    return Decision(**record, move=Move(**move) if move else None, answer=Answer(**answer))
+
+
+def write_hands(path: Path, hands: Iterable[Hand]) -> None:
+    """Save hands as JSON lines."""
+    write_atomically(path, "".join(hand.to_json() + "\n" for hand in hands))
+
+
+def read_hands(path: Path) -> Iterator[Hand]:
+    """The hands of a JSON-lines file; raises `UserError` for a line that is no hand."""
+    with path.open() as lines:
+        for line in lines:
+            yield Hand.from_json(line)
