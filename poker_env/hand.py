@@ -15,7 +15,7 @@ from poker_env.state import Move
 
 @dataclass(frozen=True)
 class Answer:
-    """What a player says when asked: an OpenSpiel action id, None for no legal one; a language model adds its words."""
+    """What a player says when asked: an OpenSpiel action id (None: no legal one) and, of a model, its words."""
 
     action: int | None
     prompt: str = ""
@@ -26,7 +26,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision of either player. `move` is None when its answer named no legal action (the hand ends as a fold)."""
+    """A decision of either player; `move` is None when its answer named no legal action: the hand ends as a fold."""
 
     seat: int
     street: int

@@ -44,9 +44,9 @@ def make_menu(observation: Observation, fractions: tuple[float, ...] = POT_FRACT
         if 2 in observation.legal:  # Leduc's one size
             offers.append((2, raise_kind, highest + (2, 4)[observation.street]))
         offers += [(to, raise_kind, to) for to in raise_sizes(observation, fractions)]
-    stack = observation.game.stack
+    stack, holdem = observation.game.stack, observation.game.name == "holdem"
     return tuple(
-        MenuItem(f"A{index}", action, kind, to, to - observation.contributions[seat], to >= stack)
+        MenuItem(f"A{index}", action, kind, to, to - observation.contributions[seat], holdem and to >= stack)
         for index, (action, kind, to) in enumerate(offers)
     )
 

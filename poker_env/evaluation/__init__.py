@@ -1,0 +1,1 @@
+"""Judging players: matches, estimates with intervals, and what they are saved as."""

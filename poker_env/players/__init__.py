@@ -1,0 +1,28 @@
+"""Players, by one string everywhere: `random`, `call`, `fold`, `tag`, `lag`, `cfr`, `cfr:PATH_OR_NAME`, `llm:PATH`."""
+
+from __future__ import annotations
+
+from poker_env.errors import UserError
+from poker_env.games import Game
+from poker_env.players.base import Player
+from poker_env.players.simple import SIMPLE, SimplePlayer
+
+__all__ = ["PLAYER_SPECS", "Player", "make_player"]
+
+PLAYER_SPECS = (*SIMPLE, "cfr", "cfr:PATH_OR_NAME", "llm:PATH_OR_HUB_ID")
+
+
+def make_player(spec: str, game: Game) -> Player:
+    """The player of a spec. Raises `UserError` when there is none, or its checkpoint or adapter is of no use here."""
+    kind, _, argument = spec.partition(":")
+    if kind in SIMPLE and not argument:
+        return SimplePlayer(kind, SIMPLE[kind])
+    if kind == "cfr":
+        from poker_env.players.cfr import load_cfr_player
+
+        return load_cfr_player(game, argument or None)
+    if kind == "llm" and argument:
+        from poker_env.players.llm import load_llm_player
+
+        return load_llm_player(argument, game)
+    raise UserError(f"unknown player {spec!r}: choose one of {', '.join(PLAYER_SPECS)}")

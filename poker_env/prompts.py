@@ -1,0 +1,160 @@
+"""What a language model is told at a decision, and what is made of its answer. Stateless: a prompt says everything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from poker_env.menu import MenuItem
+from poker_env.state import Move, Observation, position
+
+STYLES = ("compact", "classic")
+
+Messages = list[dict[str, str]]
+
+GAME_TITLES = {
+    "kuhn": "heads-up Kuhn poker",
+    "leduc": "heads-up Leduc poker",
+    "holdem": "heads-up no-limit Texas Hold'em",
+}
+
+COMPACT_TITLES = {"kuhn": "Kuhn poker", "leduc": "Leduc poker", "holdem": "No-limit hold'em"}
+
+TOKEN = re.compile(r"(?<![A-Za-z0-9])A\d+(?![A-Za-z0-9])")
+
+
+def build_messages(observation: Observation, menu: Sequence[MenuItem], style: str) -> Messages:
+    """The chat messages for one decision. Hole cards come last in `compact`, so that a batch shares its prefix."""
+    if style == "classic":
+        return [{"role": "user", "content": _classic(observation, menu)}]
+    return [
+        {"role": "system", "content": _compact_rules(observation)},
+        {"role": "user", "content": _compact(observation, menu)},
+    ]
+
+
+def parse_answer(text: str, menu: Sequence[MenuItem]) -> MenuItem | None:
+    """The first legal action token in free text, None when there is none."""
+    offers = {item.token: item for item in menu}
+    for match in TOKEN.finditer(text):
+        if match.group() in offers:
+            return offers[match.group()]
+    return None
+
+
+def offered_tokens(prompt: str) -> tuple[str, ...]:
+    """The action tokens that a prompt of either style lists, in order."""
+    return tuple(re.findall(r"\b(A\d+)(?=[:=])", prompt))
+
+
+def _compact_rules(observation: Observation) -> str:
+    game = observation.game
+    unit = "chips" if game.name != "holdem" else "big blinds"
+    return f"{COMPACT_TITLES[game.name]}, amounts in {unit}. Answer with one action token, like A1."
+
+
+def _compact(observation: Observation, menu: Sequence[MenuItem]) -> str:
+    game = observation.game
+    seat = {"big blind": "BB", "button": "BTN"}.get(position(game, observation.seat), position(game, observation.seat))
+    header = f"{game.streets[observation.street]}, {seat}, pot {_bb(observation, observation.pot)}"
+    if observation.to_call:
+        header += f", to call {_bb(observation, observation.to_call)}"
+    passive = [item for item in menu if item.kind not in ("bet", "raise")]
+    raises = [item for item in menu if item.kind in ("bet", "raise")]
+    lines = [header, *_compact_history(observation), " ".join(f"{item.token}={item.kind}" for item in passive)]
+    if raises:
+        verb = "bet" if raises[0].kind == "bet" else "raise to"
+        lines.append(f"{verb} " + " ".join(f"{item.token}={_compact_size(observation, item)}" for item in raises))
+    if observation.board:
+        lines.append("Board " + " ".join(observation.board))
+    return "\n".join([*lines, "Hand " + " ".join(observation.hole)])
+
+
+def _compact_size(observation: Observation, item: MenuItem) -> str:
+    return "all-in" if item.all_in else _bb(observation, item.to - _street_base(observation))
+
+
+def _compact_history(observation: Observation) -> list[str]:
+    """The betting in one line, a slash between streets: `opp raise 3, you call / opp check`; no line before any."""
+    streets = [
+        ", ".join(_compact_move(observation, move) for move in observation.moves if move.street == street)
+        for street in range(observation.street + 1)
+    ]
+    return [" / ".join(filter(None, streets))] if observation.moves else []
+
+
+def _compact_move(observation: Observation, move: Move) -> str:
+    who = "you" if move.seat == observation.seat else "opp"
+    if move.kind not in ("bet", "raise"):
+        return f"{who} {move.kind}"
+    return f"{who} {move.kind} {_bb(observation, move.to - _street_base(observation, move.street))}"
+
+
+def _classic(observation: Observation, menu: Sequence[MenuItem]) -> str:
+    game = observation.game
+    stakes = (
+        f"Blinds: small blind {game.small_blind}, big blind {game.big_blind}."
+        if game.name == "holdem"
+        else "Ante: 1 chip each."
+    )
+    history = "; ".join(_classic_move(observation, move) for move in observation.moves) or "none"
+    hole = "Your hole cards" if len(observation.hole) > 1 else "Your card"
+    return "\n".join(
+        [
+            f"You are playing {GAME_TITLES[game.name]}.",
+            stakes,
+            f"Street: {game.streets[observation.street]}",
+            f"Your position: {position(game, observation.seat)}",
+            f"Board cards: {' '.join(observation.board) or 'none'}",
+            f"{hole}: {' '.join(observation.hole)}",
+            f"Pot size: {observation.pot}",
+            f"Betting so far: {history}",
+            "",
+            "Legal actions:",
+            *(f"- {item.token}: {_classic_item(observation, item)}" for item in menu),
+            "",
+            "Respond with exactly ONE action token from the list above.",
+        ]
+    )
+
+
+def _classic_item(observation: Observation, item: MenuItem) -> str:
+    all_in = " (all-in)" if item.all_in else ""
+    match item.kind:
+        case "fold":
+            return "Fold (give up the pot)."
+        case "check":
+            return "Check (no chips added)."
+        case "call":
+            return f"Call {item.added}{all_in}."
+        case "bet":
+            return f"Bet {item.added} into the pot{all_in}."
+        case _:
+            return f"Raise to {item.to - _street_base(observation)}, adding {item.added}{all_in}."
+
+
+def _classic_move(observation: Observation, move: Move) -> str:
+    who = "you" if move.seat == observation.seat else "opponent"
+    street = observation.game.streets[move.street].lower()
+    amount = move.to - _street_base(observation, move.street)
+    verb = move.kind if who == "you" else f"{move.kind}s"
+    match move.kind:
+        case "bet":
+            return f"{street} {who} {verb} {amount}"
+        case "raise":
+            return f"{street} {who} {verb} to {amount}"
+        case _:
+            return f"{street} {who} {verb}"
+
+
+def _street_base(observation: Observation, street: int | None = None) -> int:
+    """Chips each player had put in before a street began (both the same): bets are named by what they make on it."""
+    street = observation.street if street is None else street
+    antes = 0 if observation.game.name == "holdem" else 1
+    return max((move.to for move in observation.moves if move.street < street), default=antes)
+
+
+def _bb(observation: Observation, chips: float) -> str:
+    """An amount in big blinds (antes in Kuhn and Leduc): one decimal below 10, whole numbers above."""
+    amount = chips / observation.game.big_blind
+    return f"{amount:.0f}" if amount >= 10 else f"{amount:.1f}".removesuffix(".0")

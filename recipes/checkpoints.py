@@ -1,0 +1,72 @@
+"""A run folder's files: adapters by epoch, `best` and `final`, and the trainer's checkpoints to resume from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from poker_env.errors import UserError
+from poker_env.files import write_atomically
+from poker_env.players.config import PokerConfig
+
+COMPLETE = "COMPLETE"
+"""Marks a trainer checkpoint that was written to its end."""
+
+
+def save_adapter(folder: Path, model: Any, tokenizer: Any, poker: PokerConfig) -> None:
+    """Save a PEFT model's adapter, its tokenizer and `poker_config.json` as `folder`, all at once or not at all."""
+    temporary = _temporary(folder)
+    model.save_pretrained(str(temporary))
+    tokenizer.save_pretrained(str(temporary))
+    poker.save(temporary)
+    _replace(temporary, folder)
+
+
+def copy_adapter(source: Path, folder: Path) -> None:
+    """Copy a saved adapter, all at once or not at all."""
+    temporary = _temporary(folder)
+    shutil.copytree(source, temporary, dirs_exist_ok=True)
+    _replace(temporary, folder)
+
+
+def epoch_folder(run: Path, epoch: int) -> Path:
+    """Where the adapter after `epoch` epochs of training is; epoch 0 is the start."""
+    return run / f"epoch_{epoch:03d}"
+
+
+def mark_complete(run: Path, step: int) -> None:
+    """Say that the trainer's checkpoint of a step is whole."""
+    write_atomically(run / f"checkpoint-{step}" / COMPLETE, "")
+
+
+def last_complete_checkpoint(run: Path) -> Path | None:
+    """The newest whole checkpoint of a run, None when there is none."""
+    marked = [mark.parent for mark in run.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(marked, key=lambda folder: int(folder.name.removeprefix("checkpoint-")), default=None)
+
+
+def check_run_folder(run: Path, resume: bool) -> None:
+    """Raises `UserError` when a new run would overwrite an older one."""
+    if not resume and (run / "metrics.jsonl").exists():
+        raise UserError(f"{run} holds a run already: add --resume to continue it, or choose another --output_dir")
+
+
+def _temporary(folder: Path) -> Path:
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"can't write {folder}: {error.strerror}") from error
+    return temporary
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    """A folder can't be renamed over a full one: the old one steps aside first."""
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(old)
+    temporary.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,46 @@
+"""What the scripts share: one clear line and exit code 2 for what a user got wrong."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from poker_env.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are `UserError`s, and whose help shows the defaults."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint as a `UserError`."""
+        raise UserError(f"{message} (see --help)")
+
+
+def output_folder(path: Path) -> Path:
+    """Make the folder a long run will write to; raises `UserError` now, not at the end, when it can't be written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise UserError(f"can't write to {path}: {error.strerror}") from error
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a script's `main` and exit: 0, or 2 after the one line of a `UserError`, or 130 after Ctrl-C."""
+    try:
+        main()
+    except UserError as error:
+        print("error:", *str(error).splitlines(), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)

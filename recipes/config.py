@@ -1,0 +1,187 @@
+"""The training configuration: TRL's `GRPOConfig` with the poker options beside it, one dataclass for YAML and CLI."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import torch
+from trl import GRPOConfig, TrlParser
+
+from poker_env.errors import UserError
+from poker_env.games import Game, make_game
+from poker_env.menu import POT_FRACTIONS
+from poker_env.players.config import PokerConfig
+from poker_env.players.models import best_dtype
+from reward_fns import RewardSpec, load_reward
+
+BASELINES = ("batch_mean", "leave_one_out")
+
+DEFAULT_REWARDS = ("chips", "illegal")
+
+
+@dataclass
+class ExploitConfig(GRPOConfig):
+    """Everything a training run is told. Options of `GRPOConfig` that follow from these are set by them."""
+
+    # The match
+    game: str = field(default="holdem", metadata={"help": "kuhn, leduc or holdem[:stack=…,small_blind=…,big_blind=…]"})
+    villain: str = field(default="cfr", metadata={"help": "the opponent: any player spec but an LLM"})
+    num_epochs: int = field(default=10, metadata={"help": "epochs: hands played, then the updates on them"})
+    episodes_per_epoch: int = field(default=32, metadata={"help": "hands per epoch, over all processes"})
+    replicas: int = field(default=1, metadata={"help": "plays of each deal; episodes_per_epoch is a multiple of it"})
+
+    # Hero
+    model_name_or_path: str = field(
+        default="Qwen/Qwen2.5-3B-Instruct", metadata={"help": "a folder, a Hub id, or smollm2-135m (from a wheel)"}
+    )
+    prompt_style: str = field(default="compact", metadata={"help": "compact or classic"})
+    menu_fractions: list[float] = field(
+        default_factory=lambda: list(POT_FRACTIONS), metadata={"help": "bet sizes on offer, as fractions of the pot"}
+    )
+    lora_r: int = field(default=16, metadata={"help": "rank of the LoRA adapter"})
+    lora_alpha: int = field(default=32, metadata={"help": "its scale: alpha / r multiplies the adapter's output"})
+    lora_dropout: float = field(default=0.0, metadata={"help": "its dropout"})
+    lora_target_modules: list[str] = field(
+        default_factory=lambda: ["all-linear"], metadata={"help": "layers it is put on"}
+    )
+
+    # Credit
+    rewards: list[str] = field(
+        default_factory=lambda: list(DEFAULT_REWARDS),
+        metadata={"help": "reward functions: NAME or NAME=WEIGHT, in YAML also {name: …, weight: …, args: {…}}"},
+    )
+    gamma: float = field(default=0.99, metadata={"help": "discount per hero decision"})
+    baseline: str = field(
+        default="batch_mean", metadata={"help": "batch_mean, or leave_one_out over a deal's replicas"}
+    )
+    rows_per_epoch: int | None = field(
+        default=None,
+        metadata={"help": "training rows (decisions) per epoch; default: twice the hands. More are subsampled"},
+    )
+    updates_per_epoch: int = field(default=1, metadata={"help": "optimizer steps on each epoch's rows"})
+
+    # Watching and judging
+    eval_hands: int = field(default=200, metadata={"help": "hands of the evaluations before and after; 0: none"})
+    show_hands: int = field(default=1, metadata={"help": "hands replayed on the terminal each epoch"})
+    resume: bool = field(default=False, metadata={"help": "continue the run in output_dir from its last saved epoch"})
+
+    # TRL's options with other defaults, for the reasons named
+    temperature: float = field(default=1.0, metadata={"help": "sampling temperature, in training and evaluation"})
+    max_completion_length: int = field(default=6, metadata={"help": "longest answer, in tokens"})
+    scale_rewards: str = field(
+        default="none", metadata={"help": "none or batch; chips are heavy-tailed, so a group's sd would be noise"}
+    )
+    learning_rate: float = field(default=1e-5, metadata={"help": "for the adapter"})
+    lr_scheduler_type: str = field(default="constant", metadata={"help": "the learning rate's schedule"})
+    gradient_checkpointing: bool = field(default=False, metadata={"help": "trade time for memory; prompts are short"})
+
+    def __post_init__(self) -> None:
+        self._check()
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        batch = self.per_device_train_batch_size * world * self.updates_per_epoch
+        rows = self.rows_per_epoch or 2 * self.episodes_per_epoch
+        self.rows_per_epoch = max(2, math.ceil(rows / batch) * batch)
+        # One group = the whole generation batch: the trainer's advantage is then return - batch mean.
+        self.num_generations = self.rows_per_epoch
+        self.steps_per_generation = self.rows_per_epoch // (self.per_device_train_batch_size * world)
+        self.generation_batch_size = None
+        self.gradient_accumulation_steps = self.steps_per_generation // self.updates_per_epoch
+        self.steps_per_epoch = self.updates_per_epoch * self.num_iterations
+        self.max_steps = self.num_epochs * self.steps_per_epoch
+        self.save_strategy, self.save_steps, self.save_total_limit = "steps", self.steps_per_epoch, 2
+        self.logging_strategy, self.logging_steps = "steps", self.steps_per_epoch
+        self.disable_tqdm = True
+        self.use_cpu = not torch.cuda.is_available()
+        self.bf16 = best_dtype() == torch.bfloat16
+        self.reward_weights = [spec.weight for spec in self.reward_specs()]
+        if self.baseline == "leave_one_out":
+            self.reward_weights.append(-1.0)
+        super().__post_init__()
+
+    def poker(self) -> PokerConfig:
+        """How the model is asked, to be saved beside the adapter."""
+        return PokerConfig(
+            game=self.make_game(),
+            base_model=self.model_name_or_path,
+            style=self.prompt_style,
+            fractions=tuple(self.menu_fractions),
+            max_new_tokens=self.max_completion_length,
+            temperature=self.temperature,
+        )
+
+    def make_game(self) -> Game:
+        """The game to train on."""
+        return make_game(self.game)
+
+    def reward_specs(self) -> list[RewardSpec]:
+        """The reward functions, loaded. Raises `UserError` for one that can't be."""
+        return [_load_reward(reward) for reward in self.rewards]
+
+    def _check(self) -> None:
+        self.poker()
+        for name in ("num_epochs", "episodes_per_epoch", "replicas", "updates_per_epoch", "lora_r"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} {getattr(self, name)} must be at least 1")
+        for name in ("eval_hands", "show_hands", "seed"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} {getattr(self, name)} must not be negative")
+        if self.rows_per_epoch is not None and self.rows_per_epoch < 2:
+            raise UserError(f"rows_per_epoch {self.rows_per_epoch} must be at least 2")
+        if self.episodes_per_epoch % self.replicas:
+            raise UserError(
+                f"episodes_per_epoch {self.episodes_per_epoch} is not a multiple of replicas {self.replicas}"
+            )
+        if self.baseline not in BASELINES:
+            raise UserError(f"unknown baseline {self.baseline!r}: choose one of {', '.join(BASELINES)}")
+        if self.baseline == "leave_one_out" and self.replicas < 2:
+            raise UserError("baseline leave_one_out needs replicas of 2 or more")
+        if not 0 <= self.gamma <= 1:
+            raise UserError(f"gamma {self.gamma} must be between 0 and 1")
+        if not self.rewards:
+            raise UserError("rewards is empty: name at least one reward function")
+        if self.temperature <= 0:
+            raise UserError(f"temperature {self.temperature} must be above 0")
+        if self.scale_rewards not in ("none", "batch"):
+            raise UserError(f"scale_rewards {self.scale_rewards!r}: choose none or batch (a group is the whole batch)")
+        if self.top_p != 1.0 or self.top_k or self.min_p:
+            raise UserError("top_p, top_k and min_p bias the policy gradient: leave them out")
+        if self.mask_truncated_completions:
+            raise UserError("mask_truncated_completions would mask every answer that stops at its action token")
+        if self.use_vllm:
+            raise UserError("use_vllm is not supported: answers are sampled by the model that is trained")
+        if self.villain.startswith(("llm:", "human")):
+            raise UserError(f"villain {self.villain!r} can't be trained against: name a bot")
+
+
+def _load_reward(reward: str | dict[str, Any]) -> RewardSpec:
+    if isinstance(reward, str):
+        name, _, weight = reward.partition("=")
+        try:
+            return load_reward(name, float(weight or 1.0))
+        except ValueError as error:
+            raise UserError(f"reward {reward!r}: the weight {weight!r} is not a number") from error
+    if not isinstance(reward, dict) or "name" not in reward or set(reward) - {"name", "weight", "args"}:
+        raise UserError(f"reward {reward!r} is not of the form {{name: …, weight: …, args: {{…}}}}")
+    return load_reward(reward["name"], reward.get("weight", 1.0), reward.get("args"))
+
+
+def parse_config(argv: Sequence[str] | None = None) -> ExploitConfig:
+    """The config of `--config FILE.yaml` and command-line overrides. Raises `UserError` for what can't be parsed."""
+
+    # TRL's own use of a name that transformers is about to change
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing. is deprecated", category=FutureWarning)
+
+    class Parser(TrlParser):
+        def error(self, message: str) -> NoReturn:
+            raise UserError(f"{message} (see --help)")
+
+    try:
+        (config,) = Parser(ExploitConfig).parse_args_and_config(None if argv is None else list(argv))
+    except (ValueError, OSError, TypeError) as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    return config

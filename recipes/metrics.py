@@ -1,0 +1,91 @@
+"""An epoch's figures, `metrics.jsonl` and the learning curve drawn from it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student_t  # type: ignore[import-untyped]
+
+from poker_env.files import write_atomically
+from recipes.rollout import EpochHands
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def epoch_metrics(epoch: int, hands: EpochHands, logs: dict[str, float], seconds: float) -> dict[str, Any]:
+    """One line of `metrics.jsonl`: what epoch number `epoch` (from 1) played, and what the trainer said of it.
+
+    `bb_ci95` is the half-width of the 95 % interval of `bb_per_hand`, deals being the sampling unit; it is None for a
+    single deal.
+    """
+    by_deal = [hands.payoffs_bb[hands.deals == deal].mean() for deal in np.unique(hands.deals)]
+    return {
+        "epoch": epoch,
+        "hands": len(hands.payoffs_bb),
+        "seconds": round(seconds, 3),
+        "avg_return": float(hands.returns.mean()),
+        "bb_per_hand": float(np.mean(by_deal)),
+        "bb_ci95": _half_width(by_deal),
+        "win_rate": float((hands.payoffs_bb > 0).mean()),
+        "decisions": hands.decisions,
+        "legal_rate": hands.legal / max(1, hands.decisions),
+        "loss": logs.get("loss"),
+        "entropy": logs.get("entropy"),
+        "kl": logs.get("kl"),
+        "grad_norm": logs.get("grad_norm"),
+        "learning_rate": logs.get("learning_rate"),
+        "hands_per_second": len(hands.payoffs_bb) / hands.seconds,
+    }
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The epochs of a run so far."""
+    path = run / METRICS_FILE
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def write_metrics(run: Path, epochs: Sequence[dict[str, Any]]) -> None:
+    """Write `metrics.jsonl` anew."""
+    write_atomically(run / METRICS_FILE, "".join(json.dumps(epoch) + "\n" for epoch in epochs))
+
+
+def plot_learning_curve(run: Path, epochs: Sequence[dict[str, Any]], title: str) -> None:
+    """Save `learning_curve.png`: bb/hand with its 95 % interval, shaped return, legal answers and entropy by epoch."""
+    from matplotlib.figure import Figure
+
+    x = [epoch["epoch"] for epoch in epochs]
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    figure.suptitle(title)
+    bb_axes, return_axes, rate_axes, entropy_axes = figure.subplots(2, 2, sharex=True).flat
+    bb = np.array([epoch["bb_per_hand"] for epoch in epochs])
+    margin = np.array([epoch["bb_ci95"] or 0.0 for epoch in epochs])
+    bb_axes.fill_between(x, bb - margin, bb + margin, alpha=0.2, linewidth=0)
+    bb_axes.plot(x, bb, marker=".")
+    bb_axes.axhline(0, color="grey", linewidth=0.8)
+    bb_axes.set_title("bb/hand in chips, 95 % interval")
+    return_axes.plot(x, [epoch["avg_return"] for epoch in epochs], marker=".")
+    return_axes.set_title("shaped return per hand")
+    for key, label in (("legal_rate", "legal answers"), ("win_rate", "hands won")):
+        rate_axes.plot(x, [100 * epoch[key] for epoch in epochs], marker=".", label=label)
+    rate_axes.set_ylim(-3, 103)
+    rate_axes.legend()
+    rate_axes.set_title("%")
+    entropy_axes.plot(x, [epoch["entropy"] for epoch in epochs], marker=".")
+    entropy_axes.set_title("policy entropy, nats per token")
+    for axes in (rate_axes, entropy_axes):
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_atomically(run / "learning_curve.png", picture.getvalue())
+
+
+def _half_width(samples: Sequence[float]) -> float | None:
+    if len(samples) < 2:
+        return None
+    return float(student_t.ppf(0.975, len(samples) - 1) * np.std(samples, ddof=1) / len(samples) ** 0.5)

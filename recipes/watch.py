@@ -1,0 +1,121 @@
+"""Watching a run: a line and a few replayed hands per epoch on the terminal, and all that is saved per epoch."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from poker_env.hand import Hand, write_hands
+from recipes.checkpoints import copy_adapter, epoch_folder, mark_complete, save_adapter
+from recipes.config import ExploitConfig
+from recipes.metrics import epoch_metrics, plot_learning_curve, read_metrics, write_metrics
+from recipes.returns import discounted_returns
+from recipes.rollout import Rollout
+from reward_fns import RewardSpec
+
+SAVED_HANDS = 8
+"""Hands of each epoch that are kept in `hands/`, prompts and answers included."""
+
+
+class Watcher(TrainerCallback):
+    """Reports and saves each epoch. An adapter `epoch_NNN` is the one after NNN epochs, so it plays epoch NNN + 1."""
+
+    def __init__(self, config: ExploitConfig, rollout: Rollout, tokenizer: Any, console: Console) -> None:
+        self.config = config
+        self.rollout = rollout
+        self.tokenizer = tokenizer
+        self.console = console
+        self.run = Path(str(config.output_dir))
+        self._started = time.monotonic()
+        self._first_epoch = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Forget epochs after the one resumed from; keep the adapter training starts with."""
+        self._started = time.monotonic()
+        self._first_epoch = state.global_step // self.config.steps_per_epoch
+        if state.is_world_process_zero:
+            write_metrics(self.run, [row for row in read_metrics(self.run) if row["epoch"] <= self._first_epoch])
+            if self._first_epoch == 0:
+                save_adapter(epoch_folder(self.run, 0), kwargs["model"], self.tokenizer, self.config.poker())
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """An epoch's updates are done: report it."""
+        if not state.is_world_process_zero or not logs or "loss" not in logs or self.rollout.epoch is None:
+            return
+        number = state.global_step // self.config.steps_per_epoch
+        epochs = read_metrics(self.run)
+        seconds = time.monotonic() - self._started - sum(row["seconds"] for row in epochs[self._first_epoch :])
+        row = epoch_metrics(number, self.rollout.epoch, logs, seconds)
+        best = row["avg_return"] > max((earlier["avg_return"] for earlier in epochs), default=float("-inf"))
+        epochs.append(row)
+        write_metrics(self.run, epochs)
+        write_hands(self.run / "hands" / f"epoch_{number:03d}.jsonl", self.rollout.hands[:SAVED_HANDS])
+        if best:  # it was the adapter before this epoch's updates that played so well
+            copy_adapter(epoch_folder(self.run, number - 1), self.run / "best")
+        self._print(row, best)
+        plot_learning_curve(self.run, epochs, f"{self.config.model_name_or_path} against {self.config.villain}")
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """The trainer's checkpoint is written: save the adapter too, then mark the checkpoint whole."""
+        if state.is_world_process_zero:
+            epoch = state.global_step // self.config.steps_per_epoch
+            save_adapter(epoch_folder(self.run, epoch), kwargs["model"], self.tokenizer, self.config.poker())
+            mark_complete(self.run, state.global_step)
+
+    def _print(self, row: dict[str, Any], best: bool) -> None:
+        for hand in self.rollout.hands[: self.config.show_hands]:
+            self.console.print(Panel(escape(replay(hand, self.rollout.rewards, self.config.gamma)), title="one hand"))
+        elapsed = time.monotonic() - self._started
+        left = elapsed / (row["epoch"] - self._first_epoch) * (self.config.num_epochs - row["epoch"])
+        margin = "" if row["bb_ci95"] is None else f" ± {row['bb_ci95']:.1f}"
+        extra = f"  KL {row['kl']:.3f}" if row["kl"] is not None else ""
+        self.console.print(
+            f"[bold]epoch {row['epoch']}/{self.config.num_epochs}[/]  {row['hands']} hands"
+            f"  return {row['avg_return']:+.2f}{' [green]best[/]' if best else ''}"
+            f"  bb/hand {row['bb_per_hand']:+.1f}{margin}  won {row['win_rate']:.0%}  legal {row['legal_rate']:.0%}"
+            f"  loss {row['loss']:.3f}  entropy {row['entropy']:.2f}{extra}  grad {row['grad_norm']:.2f}"
+            f"  {row['hands_per_second']:.1f} hands/s  ETA {int(left // 60)}:{int(left % 60):02d}",
+            soft_wrap=True,
+        )
+
+
+def replay(hand: Hand, rewards: list[RewardSpec], gamma: float) -> str:
+    """A hand told in words: cards, every decision, what hero answered word for word, and hero's returns."""
+    hero = hand.hero_seat
+    lines = [
+        f"hero {' '.join(hand.hole[hero])}   villain {' '.join(hand.hole[1 - hero])}   board {' '.join(hand.board)}"
+    ]
+    returns = [discounted_returns(spec(hand), gamma) for spec in rewards]
+    index = 0
+    if hand.hero_decisions:
+        lines += ["", hand.hero_decisions[0].answer.prompt, ""]
+    for decision in hand.decisions:
+        move = decision.move
+        what = "no legal action" if move is None else f"{move.kind} {move.added}" if move.added else move.kind
+        line = (
+            f"{hand.game.streets[decision.street].lower():8}{'hero' if decision.seat == hero else 'villain':9}{what}"
+        )
+        if decision.seat == hero:
+            credit = ", ".join(
+                f"{spec.name} {value[index]:+.2f}" for spec, value in zip(rewards, returns, strict=True)
+            )
+            line += f"   answered {decision.answer.completion!r}   returns: {credit}"
+            index += 1
+        lines.append(line)
+    lines.append(f"hero wins {hand.payoff:+g} chips" + (" at showdown" if hand.showdown else ""))
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""Win rates and their intervals: exact small cases, and coverage of a value worked out by enumeration."""
+
+import math
+
+import numpy as np
+import pytest
+
+from poker_env.evaluation.estimates import duplicate_estimate, estimate, raw_estimate
+from poker_env.games import Deal, make_deals, make_game
+from poker_env.players import make_player
+from poker_env.table import play
+
+KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")
+
+
+def both_seats(deals):
+    return [seated for deal in deals for seated in (deal, deal.swapped())]
+
+
+def test_mean_sd_and_student_interval():
+    result = estimate([1.0, 2.0, 3.0], hands=3)
+    assert (result.mbb_per_hand, result.sd, result.hands, result.units) == (2.0, 1.0, 3, 3)
+    assert result.ci95 == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)))
+    assert result.half_width == pytest.approx(4.302653 / math.sqrt(3))
+
+
+def test_sd_is_per_hand_when_a_sample_takes_several():
+    assert estimate([1.0, 2.0, 3.0], hands=6).sd == pytest.approx(math.sqrt(2))
+
+
+def test_one_sample_has_no_interval():
+    result = estimate([5.0], hands=2)
+    assert (result.mbb_per_hand, result.sd, result.ci95, result.half_width) == (5.0, None, None, None)
+
+
+def test_big_samples_have_the_normal_interval():
+    samples = np.random.default_rng(0).normal(10, 100, 20_000)
+    assert estimate(samples, len(samples)).half_width == pytest.approx(
+        1.96 * samples.std() / math.sqrt(20_000), rel=1e-3
+    )
+
+
+def test_a_pair_of_hands_cancels_the_cards():
+    """Checked down, the queen wins 1 from the jack from whichever seat: the pair is worth nothing."""
+    call, deal = make_player("call", KUHN), Deal((1, 0), 0, seed=3)
+    hands = play(KUHN, both_seats([deal]), call, call)
+    assert [hand.payoff for hand in hands] == [1, -1]
+    assert duplicate_estimate(hands).mbb_per_hand == 0
+    many = play(KUHN, both_seats(make_deals(KUHN, 50, seed=1)), call, call)
+    assert duplicate_estimate(many).ci95 == (0, 0)
+    assert raw_estimate(many).sd > 900
+
+
+def test_replicas_of_a_deal_are_one_sample():
+    player = make_player("random", KUHN)
+    hands = play(KUHN, make_deals(KUHN, 30, seed=2), player, player, replicas=4)
+    result = raw_estimate(hands)
+    assert (result.hands, result.units) == (120, 30)
+    means = [1000 * np.mean([hand.payoff for hand in hands[start : start + 4]]) for start in range(0, 120, 4)]
+    assert result.mbb_per_hand == pytest.approx(np.mean(means))
+    assert result.half_width == pytest.approx(2.045230 * np.std(means, ddof=1) / math.sqrt(30), rel=1e-5)
+
+
+class FoldingJack:
+    """Checks, and calls a bet with all but the jack."""
+
+    name = "folding jack"
+
+    def __init__(self):
+        self._call, self._fold = make_player("call", KUHN), make_player("fold", KUHN)
+
+    def act(self, observations):
+        return [
+            (self._fold if observation.hole == ("J",) else self._call).act([observation])[0]
+            for observation in observations
+        ]
+
+
+def test_intervals_cover_the_true_value_in_95_percent():
+    """`random` bets half the time; folding the jack to that bet costs 1 where calling would cost 2.
+
+    Each of the six deals is as likely. Villain checks: 1 chip to the better card, 0 on average over the deals. It
+    bets: the jack loses 1 (two deals), the queen and the king win or lose 2: queen -2, +2, king +2, +2. Sum 2 over
+    six deals, half of the time: 1/6 chip.
+    """
+    value, evaluations, pairs = 1000 / 6, 300, 60
+    hero, villain = FoldingJack(), make_player("random", KUHN)
+    hands = play(KUHN, both_seats(make_deals(KUHN, evaluations * pairs, seed=4)), hero, villain)
+    covered = {"raw": 0, "duplicate": 0}
+    for start in range(0, len(hands), 2 * pairs):
+        match = hands[start : start + 2 * pairs]
+        for name, result in (("raw", raw_estimate(match[::2])), ("duplicate", duplicate_estimate(match))):
+            covered[name] += result.ci95[0] <= value <= result.ci95[1]
+    for name, count in covered.items():
+        assert 0.915 <= count / evaluations <= 0.98, name
+
+
+def test_raw_and_duplicate_agree_and_duplicates_are_sharper():
+    hero, villain = make_player("tag", HOLDEM), make_player("call", HOLDEM)
+    hands = play(HOLDEM, both_seats(make_deals(HOLDEM, 1_500, seed=5)), hero, villain)
+    raw, duplicate = raw_estimate(hands[::2]), duplicate_estimate(hands)
+    assert abs(raw.mbb_per_hand - duplicate.mbb_per_hand) < raw.half_width
+    assert duplicate.sd < 0.9 * raw.sd
+    assert duplicate.ci95[0] > 0

@@ -1,0 +1,134 @@
+"""Matches: which hands are played, what is counted, and what is saved."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from poker_env.errors import UserError
+from poker_env.evaluation import match
+from poker_env.evaluation.match import ACTIONS, evaluate
+from poker_env.evaluation.results import comparison_table, results, summary_table, write_results
+from poker_env.games import make_game
+from poker_env.hand import Answer, read_hands
+from poker_env.players import make_player
+
+KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")
+
+
+def compare(game, hero, villain, hands, seed=0):
+    return evaluate(game, make_player(hero, game), make_player(villain, game), hands, seed, progress=False)
+
+
+class Says:
+    """Always gives the same answer, whatever it is asked; made, it claims, from a file."""
+
+    name = "says"
+    sha256 = "c0ffee"
+
+    def __init__(self, action):
+        self._action = action
+
+    def act(self, observations):
+        return [Answer(self._action) for _ in observations]
+
+
+@dataclass
+class AllIn:
+    """Always raises to everything it has."""
+
+    name: str = "all-in"
+
+    def act(self, observations):
+        return [
+            Answer(1 if observation.min_raise_to is None else observation.game.stack) for observation in observations
+        ]
+
+
+def test_every_deck_is_played_in_both_seats():
+    evaluation = compare(HOLDEM, "random", "call", hands=10)
+    assert (len(evaluation.hands), evaluation.deals) == (10, 5)
+    for first, second in zip(evaluation.hands[::2], evaluation.hands[1::2], strict=True):
+        assert first.deal.swapped() == second.deal
+    assert {hand.hero_seat for hand in evaluation.hands[::2]} == {0, 1}
+    assert len({hand.deal.deck for hand in evaluation.hands}) == 5
+
+
+def test_an_odd_number_of_hands_is_rounded_up():
+    assert len(compare(KUHN, "random", "call", hands=7).hands) == 8
+
+
+def test_the_same_seed_plays_the_same_hands_however_many_at_once(monkeypatch):
+    hands = compare(HOLDEM, "random", "lag", hands=60, seed=3).hands
+    monkeypatch.setattr(match, "DECKS_AT_ONCE", 7)
+    assert compare(HOLDEM, "random", "lag", hands=60, seed=3).hands == hands
+    assert compare(HOLDEM, "random", "lag", hands=60, seed=4).hands != hands
+
+
+def test_a_player_against_itself_is_worth_nothing():
+    """Its coin differs between hero and villain, so only the mean over both seats of many decks is 0."""
+    duplicate = compare(KUHN, "random", "random", hands=4_000, seed=1).estimates["duplicate"]
+    assert duplicate.ci95[0] < 0 < duplicate.ci95[1]
+
+
+def test_rates_and_mix_of_known_players():
+    folder = compare(HOLDEM, "fold", "call", hands=40)
+    assert folder.win_rate < 0.5 and folder.legal_rate == 1
+    assert folder.action_mix["fold"] + folder.action_mix["check"] == 1
+    silent = evaluate(HOLDEM, Says(None), make_player("call", HOLDEM), 40, progress=False)
+    assert (silent.legal_rate, silent.win_rate, silent.action_mix["illegal"]) == (0, 0, 1)
+    shover = evaluate(HOLDEM, AllIn(), make_player("call", HOLDEM), 40, progress=False)
+    assert shover.action_mix["all-in"] == 1
+    bettor = evaluate(KUHN, Says(1), make_player("call", KUHN), 40, progress=False)
+    assert bettor.action_mix["bet"] == 1 and tuple(bettor.action_mix) == ACTIONS
+
+
+def test_folding_everything_loses_the_blinds():
+    """A hero without a legal answer folds: the small blind on the button, the big blind after a call."""
+    evaluation = evaluate(HOLDEM, Says(None), make_player("call", HOLDEM), 40, progress=False)
+    assert {seat: estimate.mbb_per_hand for seat, estimate in evaluation.by_seat.items()} == {
+        "big blind": -1000,
+        "button": -500,
+    }
+    assert evaluation.estimates["duplicate"].mbb_per_hand == -750
+    assert evaluation.estimates["duplicate"].ci95 == (-750, -750)
+
+
+@pytest.mark.parametrize(("hands", "seed"), [(0, 0), (-5, 0), (10, -1)])
+def test_nonsense_is_refused(hands, seed):
+    with pytest.raises(UserError, match=str(min(hands, seed))):
+        compare(KUHN, "random", "call", hands, seed)
+
+
+def test_results_are_saved_as_they_are(tmp_path):
+    evaluation = evaluate(HOLDEM, Says(None), make_player("tag", HOLDEM), 30, seed=2, progress=False)
+    write_results(tmp_path, evaluation, command="python recipes/evaluate.py")
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert record == json.loads(json.dumps(results(evaluation, "python recipes/evaluate.py")))
+    assert {key: record[key] for key in ("game", "hero", "villain", "seed", "hands", "deals", "command")} == {
+        "game": str(HOLDEM),
+        "hero": "says",
+        "villain": "tag",
+        "seed": 2,
+        "hands": 30,
+        "deals": 15,
+        "command": "python recipes/evaluate.py",
+    }
+    assert set(record["estimates"]) == {"raw", "duplicate"} and record["headline"] in record["estimates"]
+    assert {"mbb_per_hand", "sd", "ci95", "hands"} <= set(record["estimates"]["raw"])
+    assert record["checkpoints"] == {"says": "c0ffee"}
+    assert record["versions"]["open_spiel"]
+    assert tuple(read_hands(tmp_path / "hands.jsonl")) == evaluation.hands
+
+
+def test_one_deal_gives_results_without_an_interval():
+    record = results(compare(KUHN, "random", "call", hands=2), "")
+    assert record["estimates"]["duplicate"]["ci95"] is None
+    json.dumps(record, allow_nan=False)
+
+
+def test_tables_show_the_headline():
+    evaluation = evaluate(HOLDEM, Says(None), make_player("call", HOLDEM), 40, progress=False)
+    row = [list(column.cells) for column in comparison_table({"before": evaluation, "after": evaluation}).columns]
+    assert row == [["before", "after"], ["-750"] * 2, ["0"] * 2, ["0.0%"] * 2, ["0.0%"] * 2, ["40"] * 2]
+    assert "illegal 100.0%" in str(summary_table(evaluation).caption)

@@ -1,0 +1,77 @@
+"""Every mistake in a training config is one clear line."""
+
+import pytest
+import yaml
+
+from poker_env.errors import UserError
+from recipes.config import parse_config
+
+
+def parse(*argv):
+    return parse_config(["--output_dir", "unused", *argv])
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--game", "omaha"], "unknown game 'omaha'"),
+        (["--game", "holdem:stack=100"], "stack 100"),
+        (["--num_epochs", "0"], "num_epochs 0"),
+        (["--episodes_per_epoch", "0"], "episodes_per_epoch 0"),
+        (["--episodes_per_epoch", "10", "--replicas", "3"], "not a multiple of replicas"),
+        (["--rewards", "chips", "luck"], "unknown reward function 'luck'"),
+        (["--rewards", "chips=lots"], "'lots' is not a number"),
+        (["--baseline", "critic"], "unknown baseline 'critic'"),
+        (["--baseline", "leave_one_out"], "needs replicas"),
+        (["--prompt_style", "haiku"], "unknown prompt style 'haiku'"),
+        (["--gamma", "1.5"], "gamma 1.5"),
+        (["--temperature", "0"], "temperature 0"),
+        (["--scale_rewards", "group"], "scale_rewards 'group'"),
+        (["--top_p", "0.9"], "top_p"),
+        (["--mask_truncated_completions", "true"], "mask_truncated_completions"),
+        (["--use_vllm", "true"], "use_vllm"),
+        (["--villain", "llm:somebody"], "can't be trained against"),
+        (["--menu_fractions", "-1"], "menu fractions"),
+        (["--no_such_option", "1"], "no_such_option"),
+        (["--num_epochs", "many"], "invalid int value"),
+        (["--config", "no/such/file.yaml"], "no/such/file.yaml"),
+    ],
+)
+def test_mistakes_are_named(argv, message):
+    with pytest.raises(UserError, match=message) as caught:
+        parse(*argv)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_yaml_key_is_named(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.dump({"game": "kuhn", "episodes": 3}))
+    with pytest.raises(UserError, match="episodes"):
+        parse("--config", str(path))
+
+
+def test_yaml_and_command_line(tmp_path):
+    path = tmp_path / "config.yaml"
+    rewards = ["chips", {"name": "bluff", "weight": 2.0, "args": {"bonus": 0.25}}]
+    path.write_text(yaml.dump({"game": "kuhn", "num_epochs": 3, "rewards": rewards}))
+    config = parse("--config", str(path), "--num_epochs", "5")
+    assert (config.make_game().name, config.num_epochs) == ("kuhn", 5)
+    specs = config.reward_specs()
+    assert [(spec.name, spec.weight, dict(spec.args)) for spec in specs] == [
+        ("chips", 1.0, {}),
+        ("bluff", 2.0, {"bonus": 0.25}),
+    ]
+    assert config.reward_weights == [1.0, 2.0]
+
+
+def test_one_group_is_the_whole_generation_batch():
+    config = parse("--episodes_per_epoch", "10", "--per_device_train_batch_size", "8", "--updates_per_epoch", "2")
+    assert config.rows_per_epoch == 32  # twice the hands, rounded up to whole batches for each update
+    assert config.num_generations == config.generation_batch_size == 32
+    assert config.gradient_accumulation_steps == 2
+    assert config.max_steps == config.num_epochs * 2
+
+
+def test_the_baseline_joins_the_rewards_with_weight_minus_one():
+    config = parse("--baseline", "leave_one_out", "--replicas", "2", "--rewards", "chips", "bluff=0.5")
+    assert config.reward_weights == [1.0, 0.5, -1.0]
