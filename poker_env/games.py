@@ -80,8 +80,8 @@ def make_game(spec: str) -> Game:
         key, _, value = pair.partition("=")
         if name != "holdem" or key not in values:
             raise UserError(f"unknown parameter {key!r} of game {name}: only holdem has any, {', '.join(values)}")
-        if not value.isdigit():
-            raise UserError(f"game parameter {key}={value!r} is not a whole number of chips")
+        if not value.isdecimal() or len(value) > 9:  # OpenSpiel counts in 32 bits
+            raise UserError(f"game parameter {key}={value[:20]!r} is not a whole number of chips below a billion")
         values[key] = int(value)
     game = Game(name, **values)
     if not 0 < game.small_blind <= game.big_blind:

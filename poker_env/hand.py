@@ -112,7 +112,7 @@ class Hand:
                 payoff=record["payoff"],
                 showdown=record["showdown"],
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"not a hand record: {line[:60]!r} ({error})") from error
 
 
@@ -128,7 +128,10 @@ def write_hands(path: Path, hands: Iterable[Hand]) -> None:
 
 
 def read_hands(path: Path) -> Iterator[Hand]:
-    """The hands of a JSON-lines file; raises `UserError` for a line that is no hand."""
-    with path.open() as lines:
-        for line in lines:
-            yield Hand.from_json(line)
+    """The hands of a JSON-lines file; raises `UserError` when it can't be read, or a line is no hand."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                yield Hand.from_json(line)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"can't read hands from {path}: {error}") from error

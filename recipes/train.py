@@ -7,6 +7,7 @@ Every option of the YAML can be given on the command line; `--resume` continues 
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from datasets import Dataset
 from peft import LoraConfig
 from rich.console import Console
-from transformers import PrinterCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from transformers.utils import logging as transformers_logging
 from trl import GRPOTrainer
 
@@ -46,13 +47,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def train(config: ExploitConfig, command: str) -> None:
     """Train, then judge the adapter against the model it started from, on the same deals."""
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func: pinned, and under a contract test
+    # Rows that fill an epoch up have no reward on purpose.
+    logging.getLogger("trl.trainer.grpo_trainer").addFilter(lambda record: "returned None" not in record.getMessage())
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     console = Console(quiet=int(os.environ.get("RANK", "0")) > 0)
     folder = Path(str(config.output_dir))
     tokenizer = load_tokenizer(config.model_name_or_path)
     rollout = Rollout(config, tokenizer)
-    trainer = make_trainer(config, rollout, tokenizer, console)
+    model = load_model(config.model_name_or_path, config.model_dtype())
+    trainer = make_trainer(config, model, tokenizer, rollout, [Watcher(config, rollout, tokenizer, console)])
     console.print(
         f"[bold]{config.model_name_or_path}[/] against [bold]{rollout.villain.name}[/] at {config.make_game()}: "
         f"{config.num_epochs} epochs of {config.episodes_per_epoch} hands, {config.rows_per_epoch} rows each, "
@@ -73,10 +77,17 @@ def train(config: ExploitConfig, command: str) -> None:
     trainer.accelerator.wait_for_everyone()
 
 
-def make_trainer(config: ExploitConfig, rollout: Rollout, tokenizer: object, console: Console) -> GRPOTrainer:
-    """A stock `GRPOTrainer` around the rollout."""
+def make_trainer(
+    config: ExploitConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rollout: Rollout,
+    callbacks: Sequence[TrainerCallback],
+) -> GRPOTrainer:
+    """A stock `GRPOTrainer` around the rollout, with a new LoRA adapter on the model."""
+    all_linear = config.lora_target_modules == ["all-linear"]
     trainer = GRPOTrainer(
-        model=load_model(config.model_name_or_path),
+        model=model,
         args=config,
         reward_funcs=trl_reward_functions(config, rollout),
         # Dummies: the deals come from the rollout, which goes by the trainer's step.
@@ -86,13 +97,11 @@ def make_trainer(config: ExploitConfig, rollout: Rollout, tokenizer: object, con
             r=config.lora_r,
             lora_alpha=config.lora_alpha,
             lora_dropout=config.lora_dropout,
-            target_modules=config.lora_target_modules[0]
-            if config.lora_target_modules == ["all-linear"]
-            else config.lora_target_modules,
+            target_modules="all-linear" if all_linear else config.lora_target_modules,
             task_type="CAUSAL_LM",
         ),
         rollout_func=rollout,
-        callbacks=[Watcher(config, rollout, tokenizer, console)],
+        callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -16,8 +16,8 @@ CHAT_TEMPLATE = (
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that `from_pretrained` loads: a Llama of about 100,000 random parameters and its tokenizer.
 
-    Its vocabulary is printable ASCII (one token per character), A0 to A9 as one token each, and special tokens. It leans
-    towards the action tokens and the end, so that about half of its answers are legal.
+    Its vocabulary is printable ASCII (one token per character), A0 to A9 as one token each, and special tokens. It
+    leans towards A0 to A3, blanks and the end, so that some of its answers are legal.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -42,10 +42,12 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
         )
     with torch.no_grad():
-        likely = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(ACTION_TOKENS)]
-        model.model.embed_tokens.weight[:, 0] = 0.5  # a constant feature
+        likely = tokenizer.convert_tokens_to_ids([*ACTION_TOKENS[:4], "Ġ", "Ċ", "<|end|>"])
+        model.model.embed_tokens.weight[:, 0] = 0.5  # a constant feature, which no layer writes to
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight[0] = layer.mlp.down_proj.weight[0] = 0.0
         model.lm_head.weight[:, 0] = 0.0
-        model.lm_head.weight[likely, 0] = 5.0
+        model.lm_head.weight[likely, 0] = 12.0
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -73,6 +73,8 @@ class Blueprint:
             prefix = "abstraction/"
             cards = {name.removeprefix(prefix): a for name, a in checkpoint.arrays.items() if name.startswith(prefix)}
             abstraction = Abstraction.from_arrays(cards)
+            if abstraction.digest != checkpoint.settings["abstraction"]:
+                raise ValueError("it was solved with card buckets that this version computes otherwise")
             config = TreeConfig.from_json(checkpoint.settings["tree"])
             packed = checkpoint.arrays["strategy"]
             tree = holdem_tree(checkpoint.game, config)

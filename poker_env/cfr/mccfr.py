@@ -74,9 +74,9 @@ class Solver:
         return len(self._random)
 
     def run(self, keep_going: Callable[[int], bool], limit: int | None = None) -> None:
-        """Solve while `keep_going(iterations done)`, which is asked after every round, at most `limit` in all.
+        """Solve while `keep_going(iterations done)`, which is asked after every round, up to `limit` in all.
 
-        An iteration is one deal, walked once for each seat.
+        An iteration is one walk of the tree for one seat; every deal makes two, so `limit` is rounded up to be even.
         """
         with ThreadPoolExecutor(self.workers) as pool:
             while (limit is None or self.iterations < limit) and keep_going(self.iterations):
@@ -84,11 +84,11 @@ class Solver:
 
     def _round(self, pool: ThreadPoolExecutor, limit: int | None) -> None:
         largest = max(65_536 * self.workers, self.n_entries // 32)  # merging costs time in proportion to the entries
-        deals = min(max(FIRST_ROUND, self.iterations // 4), largest)
+        deals = min(max(FIRST_ROUND, self.iterations // 8), largest)
         if limit is not None:
-            deals = min(deals, limit - self.iterations)
-        # Weighting the past down by T / (T + deals) is weighting this round up by the reverse.
-        kept = self.iterations / (self.iterations + deals)
+            deals = min(deals, (limit - self.iterations + 1) // 2)
+        # Weighting the past down by T / (T + this round's iterations) is weighting this round up by the reverse.
+        kept = self.iterations / (self.iterations + 2 * deals)
         shares = np.diff(np.linspace(0, deals, self.workers + 1).astype(int)).tolist()
         edges = np.linspace(0, self.n_entries, self.workers + 1).astype(int).tolist()
         slices = list(itertools.pairwise(edges))
@@ -100,7 +100,7 @@ class Solver:
                 slices,
             )
         )
-        self.iterations += deals
+        self.iterations += 2 * deals
 
     def _work(self, worker: int, deals: int) -> int:
         visited, random_state = 0, self._random[worker]

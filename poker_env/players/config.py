@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from poker_env.errors import UserError
 from poker_env.files import write_atomically
-from poker_env.games import Game
+from poker_env.games import Game, make_game
 from poker_env.menu import POT_FRACTIONS
 from poker_env.prompts import STYLES
 
@@ -32,14 +33,18 @@ class PokerConfig:
     """Sampling temperature; the policy that was trained is the one at this temperature."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.base_model, str):
+            raise UserError(f"base_model {self.base_model!r} must be a path, a Hub id or a bundled name")
         if self.style not in STYLES:
             raise UserError(f"unknown prompt style {self.style!r}: choose one of {', '.join(STYLES)}")
-        if not self.fractions or not all(fraction > 0 for fraction in self.fractions):
-            raise UserError(f"menu fractions {list(self.fractions)} must be above 0, and at least one")
+        if not self.fractions or not all(0 < fraction < math.inf for fraction in self.fractions):
+            raise UserError(f"menu fractions {list(self.fractions)} must be numbers above 0, and at least one")
         if len(self.fractions) > 7:
             raise UserError(f"menu fractions {list(self.fractions)}: at most 7, so that a token has one digit")
-        if self.max_new_tokens < 1:
-            raise UserError(f"max_new_tokens {self.max_new_tokens} must be at least 1")
+        if not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 1:
+            raise UserError(f"max_new_tokens {self.max_new_tokens!r} must be a whole number, at least 1")
+        if not 0 < self.temperature < math.inf:
+            raise UserError(f"temperature {self.temperature} must be above 0")
 
     def save(self, folder: Path) -> None:
         """Write `poker_config.json` into a folder."""
@@ -56,6 +61,7 @@ class PokerConfig:
                 raise UserError(
                     f"{path} has unknown keys {sorted(set(record) - known)}: was it written by a newer version?"
                 )
-            return PokerConfig(**{**record, "game": Game(**record["game"]), "fractions": tuple(record["fractions"])})
+            game = make_game(str(Game(**record["game"])))
+            return PokerConfig(**{**record, "game": game, "fractions": tuple(record["fractions"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is not a usable poker config: {error}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from poker_env.errors import UserError
@@ -27,7 +28,7 @@ def load_model(name: str, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """A causal language model, on the GPU where there is one. Raises `UserError` when there are no such weights."""
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(resolve_model(name), dtype=dtype or best_dtype())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(_no_model(name, error)) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(device).eval()

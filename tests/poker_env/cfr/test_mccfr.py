@@ -27,7 +27,7 @@ def _forever(iterations):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_reaches_the_equilibrium_of_leduc(workers):
     solver = _solver(workers=workers)
-    solver.run(_forever, 1_500_000)
+    solver.run(_forever, 3_000_000)
     assert leduc_strategy(LEDUC, TREE, solver).exploitability(LEDUC) < 0.012
 
 
@@ -35,7 +35,7 @@ def test_more_cores_do_as_well_per_iteration():
     found = []
     for workers in (1, 3):
         solver = _solver(seed=1, workers=workers)
-        solver.run(_forever, 300_000)
+        solver.run(_forever, 600_000)
         found.append(leduc_strategy(LEDUC, TREE, solver).exploitability(LEDUC))
     assert max(found) < 0.04
 

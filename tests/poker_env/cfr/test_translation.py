@@ -111,8 +111,8 @@ def test_a_war_of_smallest_raises_stays_near_the_real_pot(preset):
         for location, _ in located:
             if not location.calls:
                 assert (tree.actor[location.node], tree.street[location.node]) == (observation.seat, 0)
-                drift = tree.contributions[location.node].max() / max(observation.contributions)
-                assert 0.4 < drift < 2.5
+                drift = tree.contributions[location.node].min() / min(observation.contributions)
+                assert 1 / 3 < drift <= 2
         hand.apply(observation.min_raise_to)
 
 

@@ -1,0 +1,254 @@
+"""Local best response: how much a simple, greedy player wins who knows its opponent's strategy.
+
+Lisý & Bowling 2017, "Equilibrium Approximation Quality of Current No-Limit Poker Bots" (arXiv 1612.07547). It keeps the
+exact range of villain's holdings, and takes the action that would be best if the hand were checked and called down
+after it. Its winnings are a lower bound on villain's exploitability.
+
+The luck is integrated out wherever that is exact: villain's hand always (it stays a range), every action of villain's
+that ends the hand (weighted by its probability), and run-outs once somebody is all-in. Sampled are hero's cards, the
+board, and villain's actions that go on.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from poker_env.cfr.cards import HOLDINGS
+from poker_env.errors import UserError
+from poker_env.evaluation.equity import equities_against
+from poker_env.evaluation.estimates import Estimate, estimate
+from poker_env.evaluation.ranges import RangePolicy
+from poker_env.games import Deal, Game, make_deals
+from poker_env.state import CALL, FOLD, HandState, Observation
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the best response may do on a street; checking and calling always."""
+
+    fold: bool = True
+    sizes: tuple[float, ...] = ()
+    """Bets and raises, as fractions of the pot (after calling)."""
+    all_in: bool = False
+
+
+_FC, _CALL = Options(), Options(fold=False)
+_FCPA = Options(sizes=(1.0,), all_in=True)
+_EIGHT = Options(sizes=(0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0), all_in=True)
+SETTINGS = {
+    "fc": (_FC, _FC, _FC, _FC),
+    "late": (_CALL, _CALL, _FCPA, _FCPA),
+    "fcpa": (_FCPA, _FCPA, _FCPA, _FCPA),
+    "eight": (_EIGHT, _EIGHT, _EIGHT, _EIGHT),
+}
+"""Options by street, by the setting's name."""
+
+
+@dataclass(frozen=True)
+class LocalBestResponse:
+    """What a local best response wins, over decks that are each played in both seats."""
+
+    setting: str
+    estimate: Estimate
+    """mbb/hand; the deck is the sample."""
+    by_seat: tuple[Estimate, Estimate]
+    deals: int
+    seconds: float
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of the estimate, mbb/hand; None for a single deck."""
+        return None if self.estimate.sd is None else self.estimate.sd / self.estimate.hands**0.5
+
+
+def local_best_response(
+    game: Game,
+    villain: RangePolicy,
+    setting: str,
+    deals: int,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda hands: None,
+) -> LocalBestResponse:
+    """Play the decks that `seed` names, the same ones as `make_deals`; `advance` hears of hands played.
+
+    The same seed deals the same cards and tosses the same coins whoever plays, so strategies can be compared in pairs.
+    Raises `UserError` for an unknown setting, a game other than hold'em, or nothing to play.
+    """
+    if setting not in SETTINGS:
+        raise UserError(f"unknown LBR setting {setting!r}: choose one of {', '.join(SETTINGS)}")
+    if game.name != "holdem":
+        raise UserError(f"local best response plays holdem, not {game.name}")
+    if deals < 1 or seed < 0:
+        raise UserError(f"{deals} deals of seed {seed}: play at least 1 deal, of a seed of 0 or above")
+    started = time.monotonic()
+    player = LocalBestResponder(game, villain, SETTINGS[setting])
+    won = np.empty((deals, 2))
+    for index in range(deals):
+        deal = make_deals(game, 1, seed, start=index)[0]
+        for played in (deal, deal.swapped()):
+            won[index, played.hero_seat] = 1000 * player.play(played) / game.big_blind
+        advance(2)
+    by_seat = estimate(won[:, 0].tolist(), deals), estimate(won[:, 1].tolist(), deals)
+    overall = estimate(won.mean(axis=1).tolist(), 2 * deals)
+    return LocalBestResponse(setting, overall, by_seat, deals, time.monotonic() - started)
+
+
+class LocalBestResponder:
+    """Plays hands against a villain whose policy is known for every holding."""
+
+    def __init__(self, game: Game, villain: RangePolicy, options: tuple[Options, Options, Options, Options]) -> None:
+        self._villain, self._options = villain, options
+        self._root = PublicState(game, ())
+
+    def play(self, deal: Deal) -> float:
+        """Chips hero can expect to win, given its cards, the board, and the coins of the deal."""
+        hand = _Hand(deal)
+        state, weights, known = self._root, hand.start, 0
+        coins = random.Random(deal.seed)
+        value, share = 0.0, 1.0  # chips won on branches that ended; the probability of the one still played
+        reply: _Reply | None = None
+        while not state.done:
+            if state.n_board != known:
+                weights, known = weights * hand.unblocked(state.n_board), state.n_board
+            if state.seat == deal.hero_seat:
+                before = state
+                state, reply = self._choose(state, hand, weights)
+                if state.done:
+                    value += share * hand.payoff(state, weights, before.n_board)
+                continue
+            actions, policy = reply or self._villain(state.observation, hand.board(state.n_board))
+            # With all the board known, holdings that it will block are impossible: what hero doesn't know, luck does.
+            chances = (weights * hand.possible) @ policy
+            chances /= chances.sum()
+            going_on, total = [], 0.0
+            for column, (action, chance) in enumerate(zip(actions, chances.tolist(), strict=True)):
+                if chance <= 0:
+                    continue
+                child = state.child(action)
+                if child.done:
+                    value += share * chance * hand.payoff(child, weights * policy[:, column], state.n_board)
+                else:
+                    going_on.append((column, chance, child))
+                    total += chance
+            if not going_on:
+                break
+            coin = coins.random() * total
+            for column, chance, child in going_on:  # noqa: B007
+                coin -= chance
+                if coin < 0:
+                    break
+            share, weights, state, reply = share * total, weights * policy[:, column], child, None
+        return value
+
+    def _choose(self, state: PublicState, hand: _Hand, weights: np.ndarray) -> tuple[PublicState, _Reply | None]:
+        """The best action's state, and what villain will do there if that is already known.
+
+        An action is worth what it wins on top of folding now: a call or check `wp * pot - (1 - wp) * to_call`, a bet
+        `f * pot + (1 - f) * (wp' * (pot + bet) - (1 - wp') * (to_call + bet))`, where f is villain's probability of
+        folding, and wp and wp' hero's equity against its range and against the part that doesn't fold. Of equals the
+        first counts: fold, call, then bets by size.
+        """
+        observation, options = state.observation, self._options[state.observation.street]
+        pot, to_call = observation.pot, observation.to_call
+        called = state.child(CALL)
+        totals = _bet_totals(observation, options)
+        may_fold = options.fold and to_call > 0
+        if not totals and not may_fold:
+            return called, None
+        equities = hand.equities(state.n_board)
+        mass, wins = float(weights.sum()), float(weights @ equities)
+        best: tuple[PublicState, _Reply | None] = called, None
+        best_value = (wins * pot - (mass - wins) * to_call) / mass
+        if may_fold and best_value <= 0:
+            best, best_value = (state.child(FOLD), None), 0.0
+        for total in totals:
+            bet = total - max(observation.contributions)
+            child = state.child(total)
+            actions, policy = reply = self._villain(child.observation, hand.board(state.n_board))
+            stays = weights * (1 - policy[:, actions.index(FOLD)]) if FOLD in actions else weights
+            stay_mass, stay_wins = float(stays.sum()), float(stays @ equities)
+            value = (mass - stay_mass) * pot + stay_wins * (pot + bet) - (stay_mass - stay_wins) * (to_call + bet)
+            if value / mass > best_value + 1e-9 * pot:
+                best, best_value = (child, reply), value / mass
+        return best
+
+
+_Reply = tuple[tuple[int, ...], np.ndarray]
+
+
+def _bet_totals(observation: Observation, options: Options) -> list[int]:
+    """What the bets put in over the whole hand, by OpenSpiel's id; the smallest legal one at least."""
+    smallest, stack, highest = observation.min_raise_to, observation.game.stack, max(observation.contributions)
+    if smallest is None:
+        return []
+    totals = {max(smallest, highest + round(size * 2 * highest)) for size in options.sizes}
+    return sorted({total for total in totals if total < stack} | ({stack} if options.all_in else set()))
+
+
+class PublicState:
+    """A betting history, whatever the cards, by the rules engine; its children are made when first reached."""
+
+    def __init__(self, game: Game, actions: tuple[int, ...]) -> None:
+        self._game, self._actions = game, actions
+        hand = HandState(game, Deal(tuple(range(game.deck_length)), 0, 0))
+        for action in actions:
+            hand.apply(action)
+        self.done = hand.done
+        self.contributions = hand.contributions
+        self.folded_seat = hand.moves[-1].seat if self.done and not hand.showdown else None
+        if not self.done:
+            self.seat = hand.current_seat
+            self.observation = hand.observe()
+            self.n_board = len(hand.board)
+        self._children: dict[int, PublicState] = {}
+
+    def child(self, action: int) -> PublicState:
+        """The state after an action of OpenSpiel's id."""
+        if action not in self._children:
+            self._children[action] = PublicState(self._game, (*self._actions, action))
+        return self._children[action]
+
+
+class _Hand:
+    """The cards of a deal as hero sees them, street by street."""
+
+    def __init__(self, deal: Deal) -> None:
+        self._hero = deal.hero_seat
+        self._hole, self._board = deal.deck[2 * deal.hero_seat :][:2], deal.deck[4:]
+        self.start = _without(self._hole)
+        self.possible = _without(self._board)
+        self._equities: dict[int, np.ndarray] = {}
+
+    def board(self, n_board: int) -> tuple[int, ...]:
+        """The first cards of the board."""
+        return self._board[:n_board]
+
+    def unblocked(self, n_board: int) -> np.ndarray:
+        """1 for the holdings (1326,) that the first cards of the board leave possible, else 0."""
+        return _without(self._board[:n_board])
+
+    def equities(self, n_board: int) -> np.ndarray:
+        """Hero's equity against each holding (1326,) when so much of the board is known."""
+        if n_board not in self._equities:
+            self._equities[n_board] = equities_against(np.array(self._hole), np.array(self._board[:n_board]))
+        return self._equities[n_board]
+
+    def payoff(self, state: PublicState, weights: np.ndarray, n_board: int) -> float:
+        """Chips hero wins at the end of a hand against a range (1326,), by the cards known when the betting ended."""
+        stake = min(state.contributions)
+        if state.folded_seat is not None:
+            return -stake if state.folded_seat == self._hero else stake
+        return stake * (2 * float(weights @ self.equities(n_board)) / float(weights.sum()) - 1)
+
+
+_WITHOUT_CARD = np.array([(card != HOLDINGS).all(axis=1) for card in range(52)], np.float64)
+
+
+def _without(cards: tuple[int, ...]) -> np.ndarray:
+    """1 for the holdings (1326,) that hold none of the cards, else 0."""
+    return _WITHOUT_CARD[list(cards)].prod(axis=0)

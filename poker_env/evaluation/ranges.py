@@ -1,0 +1,154 @@
+"""Villains whose whole policy is known: for every holding they could have, at any public state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numba import njit
+
+from poker_env.cfr.abstraction import Abstraction
+from poker_env.cfr.blueprint import SCALE, Blueprint
+from poker_env.cfr.canonical import canonical_boards, canonical_row, holding_permutations, renaming_code
+from poker_env.cfr.cards import N_HOLDINGS, PREFLOP_CLASSES
+from poker_env.cfr.play import BlueprintStrategy
+from poker_env.cfr.translation import Translator
+from poker_env.errors import UserError
+from poker_env.games import HOLDEM_CARDS
+from poker_env.players.base import Player
+from poker_env.players.cfr import CFRPlayer
+from poker_env.state import CALL, FOLD, Observation
+
+RangePolicy = Callable[[Observation, tuple[int, ...]], tuple[tuple[int, ...], np.ndarray]]
+"""(what villain sees, its cards and the board aside; the board's card ids) -> actions by OpenSpiel's id, and the
+probability of each for each holding, (1326, actions); holdings that the board blocks don't matter."""
+
+Buckets = Callable[[np.ndarray], np.ndarray]
+"""Board -> buckets (1326,) of all holdings: `Abstraction.lookup_range`, or the same from tables."""
+
+
+@runtime_checkable
+class _HasRangePolicy(Protocol):
+    def range_policy(self, observation: Observation) -> tuple[tuple[int, ...], np.ndarray]: ...
+
+
+def range_policy_of(villain: Player) -> RangePolicy:
+    """The whole policy of a player; raises `UserError` when it isn't known for every holding."""
+    if isinstance(villain, CFRPlayer) and type(villain.strategy) is BlueprintStrategy:
+        return BlueprintRanges(villain.strategy.blueprint)
+    if villain.name in ("fold", "call"):
+        return _always_call if villain.name == "call" else _always_fold
+    if isinstance(villain, _HasRangePolicy):
+        return _asking(villain)
+    raise UserError(
+        f"villain {villain.name!r} can't say its policy for every holding: take fold, call or a cfr player"
+    )
+
+
+class BlueprintRanges:
+    """`BlueprintStrategy.range_policy`, fast enough for thousands of hands a second."""
+
+    def __init__(self, blueprint: Blueprint, buckets: Buckets | None = None) -> None:
+        """`buckets` defaults to computing a board's when it is first met."""
+        self._blueprint = blueprint
+        self._translator = Translator(blueprint.game, blueprint.tree)
+        self._buckets = buckets or BoardMemory(blueprint.abstraction).lookup_range
+        self._spots: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[np.ndarray, ...]]] = {}
+        self._board: tuple[int, ...] | None = None
+        self._board_buckets = np.empty(0, np.int32)
+
+    def __call__(self, observation: Observation, board: tuple[int, ...]) -> tuple[tuple[int, ...], np.ndarray]:
+        """See `RangePolicy`."""
+        key = tuple(move.action for move in observation.moves)
+        if key not in self._spots:
+            self._spots[key] = self._spot(observation)
+        if board != self._board:
+            self._board, self._board_buckets = board, self._buckets(np.array(board, np.int64))
+        actions, spot = self._spots[key]
+        probabilities = np.zeros((N_HOLDINGS, len(actions)))
+        _mix(self._blueprint.strategy, *spot, self._board_buckets, probabilities)
+        return actions, probabilities
+
+    def _spot(self, observation: Observation) -> tuple[tuple[int, ...], tuple[np.ndarray, ...]]:
+        """The real actions, and for each node that stands for the state where its entries start (-1: it just calls),
+        how many there are, its weight, and which real action each one means."""
+        located = self._translator.locate(observation)
+        meanings = [self._translator.real_actions(location, observation) for location, _ in located]
+        actions = tuple(sorted({action for meaning in meanings for action in meaning}))
+        columns = np.zeros((len(located), max(map(len, meanings))), np.int64)
+        for row, meaning in enumerate(meanings):
+            columns[row, : len(meaning)] = [actions.index(action) for action in meaning]
+        starts = [-1 if location.calls else self._blueprint.offsets[location.node] for location, _ in located]
+        counts = [len(meaning) for meaning in meanings]
+        weights = [weight for _, weight in located]
+        return actions, (np.array(starts, np.int64), np.array(counts, np.int64), np.array(weights), columns)
+
+
+class BoardMemory:
+    """An abstraction's `lookup_range` that computes each board (up to suits) once: up to 400 MB, as they are met."""
+
+    def __init__(self, abstraction: Abstraction) -> None:
+        self._abstraction = abstraction
+        self._tables: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def lookup_range(self, board: np.ndarray) -> np.ndarray:
+        """Buckets (1326,) of all holdings; a blocked one's mean nothing."""
+        n_board = len(board)
+        if n_board == 0:
+            return PREFLOP_CLASSES.astype(np.int32)
+        if n_board not in self._tables:
+            keys = canonical_boards(n_board).keys
+            # Rows that are never written take no memory.
+            self._tables[n_board] = keys, np.zeros((len(keys), N_HOLDINGS), np.uint16), np.zeros(len(keys), np.bool_)
+        keys, table, known = self._tables[n_board]
+        renamed = np.empty(4, np.int64)
+        row = canonical_row(keys, board, n_board, renamed)
+        if not known[row]:
+            canonical = canonical_boards(n_board).cards[row].astype(np.int64)
+            table[row] = np.maximum(self._abstraction.lookup_range(canonical), 0)
+            known[row] = True
+        return table[row][holding_permutations()[renaming_code(renamed)]].astype(np.int32)
+
+
+@njit(cache=True)
+def _mix(
+    strategy: np.ndarray,
+    starts: np.ndarray,
+    counts: np.ndarray,
+    weights: np.ndarray,
+    columns: np.ndarray,
+    buckets: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Add up the strategies of the nodes that stand for a state, see `BlueprintRanges._spot`, in `out` (1326, n)."""
+    for row in range(starts.shape[0]):
+        weight = weights[row] / SCALE
+        if starts[row] < 0:
+            for holding in range(out.shape[0]):
+                out[holding, columns[row, 0]] += weights[row]
+            continue
+        for holding in range(out.shape[0]):
+            # A blocked holding has no bucket; what it gets doesn't matter.
+            entry = starts[row] + max(np.int64(buckets[holding]), 0) * counts[row]
+            for action in range(counts[row]):
+                out[holding, columns[row, action]] += weight * strategy[entry + action]
+
+
+def _always_call(observation: Observation, board: tuple[int, ...]) -> tuple[tuple[int, ...], np.ndarray]:
+    return (CALL,), np.ones((N_HOLDINGS, 1))
+
+
+def _always_fold(observation: Observation, board: tuple[int, ...]) -> tuple[tuple[int, ...], np.ndarray]:
+    """Folds to any bet, checks where that is free."""
+    return (FOLD if observation.to_call else CALL,), np.ones((N_HOLDINGS, 1))
+
+
+def _asking(villain: _HasRangePolicy) -> RangePolicy:
+    """The policy of a player that has to be asked every time."""
+
+    def policy(observation: Observation, board: tuple[int, ...]) -> tuple[tuple[int, ...], np.ndarray]:
+        return villain.range_policy(replace(observation, board=tuple(HOLDEM_CARDS[card] for card in board)))
+
+    return policy
