@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import torch
+import yaml
 from trl import GRPOConfig, TrlParser
 
 from poker_env.errors import UserError
@@ -189,8 +191,15 @@ def parse_config(argv: Sequence[str] | None = None) -> ExploitConfig:
         def error(self, message: str) -> NoReturn:
             raise UserError(f"{message} (see --help)")
 
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[-1:] == ["--config"]:
+        raise UserError("--config needs a file: recipes/configs holds some")
     try:
-        (config,) = Parser(ExploitConfig).parse_args_and_config(None if argv is None else list(argv))
-    except (ValueError, OSError, TypeError) as error:
-        raise UserError(str(error).splitlines()[0]) from error
+        config, unknown = Parser(ExploitConfig).parse_args_and_config(arguments, return_remaining_strings=True)
+    except OSError as error:
+        raise UserError(f"can't read the config {error.filename}: {error.strerror}") from error
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise UserError(" ".join(str(error).split())) from error
+    if unknown:
+        raise UserError(f"unknown options {' '.join(unknown)} (see --help)")
     return config

@@ -7,6 +7,7 @@ one table. What flushes change is then put right, run-out by run-out, for the fe
 from __future__ import annotations
 
 import functools
+import math
 from importlib.resources import files
 
 import numpy as np
@@ -20,6 +21,7 @@ from poker_env.cfr.cards import (
     N_HOLDINGS,
     PREFLOP_CLASSES,
     flush_value,
+    holding_index,
     popcount,
     preflop_class,
     value_without_flush,
@@ -28,10 +30,9 @@ from poker_env.cfr.river import N_LIVE, rank_holdings
 
 PREFLOP_FILE = "preflop_equities.npy"
 N_RANK_PAIRS = 91
-_BINOMIALS = np.array([[functools.reduce(lambda c, i: c * (n - i) // (i + 1), range(k), 1) for k in range(6)]
-                       for n in range(18)])  # fmt: skip
-_HIGH = np.array([high for high in range(13) for _ in range(high + 1)])  # of each rank pair
-_LOW = np.array([low for high in range(13) for low in range(high + 1)])
+_BINOMIALS = np.array([[math.comb(n, k) for k in range(6)] for n in range(18)])
+_HIGH = np.array([high for high in range(13) for _ in range(high + 1)], np.int32)  # of each rank pair
+_LOW = np.array([low for high in range(13) for low in range(high + 1)], np.int32)
 
 
 def equities_against(hole: np.ndarray, board: np.ndarray) -> np.ndarray:
@@ -51,7 +52,7 @@ def equities_against(hole: np.ndarray, board: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def preflop_equities() -> np.ndarray:
-    """(169, 169): equity of a class against the holdings of another, over all boards and the suits that go together."""
+    """(169, 169): equity of a class against another, over all boards and all suits that they can have together."""
     return np.load(str(files("poker_env.evaluation") / PREFLOP_FILE), allow_pickle=False).astype(np.float64)
 
 
@@ -66,7 +67,7 @@ def compute_preflop_equities() -> np.ndarray:
 @functools.cache
 def _rank_values() -> np.ndarray:
     """(6188, 91): the value of every rank pair on every board of five ranks, flushes aside; 0 for five of a rank."""
-    values = np.zeros((6188, N_RANK_PAIRS), np.int64)
+    values = np.zeros((6188, N_RANK_PAIRS), np.int32)
     _fill_rank_values(values)
     return values
 
@@ -74,7 +75,7 @@ def _rank_values() -> np.ndarray:
 @functools.cache
 def _flush_values() -> np.ndarray:
     """(8192,): the value of a flush by the mask of its ranks; 0 for fewer than five."""
-    return np.array([flush_value(mask) if mask.bit_count() >= 5 else 0 for mask in range(8192)])
+    return np.array([flush_value(mask) if mask.bit_count() >= 5 else 0 for mask in range(8192)], np.int32)
 
 
 @njit(cache=True, inline="always")
@@ -83,13 +84,30 @@ def _rank_pair(a: int, b: int) -> int:
     return high * (high + 1) // 2 + low
 
 
+@njit(cache=True, inline="always")
+def _holding_and_pair(a: int, b: int) -> tuple[int, int]:
+    return holding_index(a, b), _rank_pair(a >> 2, b >> 2)
+
+
+@njit(cache=True)
+def _suited(cards: np.ndarray, suit: int) -> int:
+    """Mask of the ranks of a suit; a card below 0 is none."""
+    mask = 0
+    for card in cards:
+        if card >= 0 and card & 3 == suit:
+            mask |= 1 << (card >> 2)
+    return mask
+
+
 @njit(cache=True)
 def _row(ranks: np.ndarray) -> int:
     """Place of five ranks, in any order, among the 6,188 multisets."""
-    ordered = np.sort(ranks)
     row = 0
     for place in range(5):
-        row += _BINOMIALS[ordered[place] + place, place + 1]
+        smaller = 0
+        for other in range(5):
+            smaller += ranks[other] < ranks[place] or (ranks[other] == ranks[place] and other < place)
+        row += _BINOMIALS[ranks[place] + smaller, smaller + 1]
     return row
 
 
@@ -140,7 +158,7 @@ def _equities(
         dead[board[place]] = True
         ranks[place] = board[place] >> 2
     live = np.empty(N_CARDS, np.int64)
-    left = np.zeros(13, np.int64)
+    left = np.zeros(13, np.int32)
     n_live = 0
     for card in range(N_CARDS):
         if not dead[card]:
@@ -149,48 +167,37 @@ def _equities(
             left[card >> 2] += 1
     own = _rank_pair(hole[0] >> 2, hole[1] >> 2)
 
-    # Run-outs by their ranks: rows of the table, 13 x 13 (13 without a river card to come, one if none is).
-    rows = np.zeros((13, 13), np.int64)
+    rows = np.zeros((13, 13), np.int64)  # of the table, by the ranks to come (0 where none is)
+    by_pair = np.zeros(N_RANK_PAIRS, np.int32)
     for x in range(13 if missing >= 1 else 1):
         for y in range(x + 1 if missing == 2 else 1):
             if missing >= 1:
                 ranks[4] = x
             if missing == 2:
                 ranks[3] = y
-            rows[x, y] = rows[y, x] = _row(ranks)
-
-    by_pair = np.zeros(N_RANK_PAIRS, np.int64)
-    for pair in range(N_RANK_PAIRS):
-        high, low = _HIGH[pair], _LOW[pair]
-        left[high] -= 1
-        left[low] -= 1
-        total = 0
-        if left[high] >= 0 and left[low] >= 0:
-            for x in range(13 if missing >= 1 else 1):
-                for y in range(x + 1 if missing == 2 else 1):
-                    ways = 1
-                    if missing == 1:
-                        ways = left[x]
-                    elif missing == 2:
-                        ways = left[x] * left[y] if x != y else left[x] * (left[x] - 1) // 2
-                    row = rows[x, y]
-                    total += ways * _half_wins(rank_values[row, own], rank_values[row, pair])
-        by_pair[pair] = total
-        left[high] += 1
-        left[low] += 1
+            row = _row(ranks)
+            rows[x, y] = rows[y, x] = row
+            mine = rank_values[row, own]
+            for pair in range(N_RANK_PAIRS):
+                # How often these ranks come, once the opponent holds its two; pairs it can't hold are never read.
+                ways = np.int32(1)
+                if missing >= 1:
+                    ways = left[x] - np.int32(_HIGH[pair] == x) - np.int32(_LOW[pair] == x)
+                if missing == 2 and x == y:
+                    ways = ways * (ways - np.int32(1)) // np.int32(2)
+                elif missing == 2:
+                    ways *= left[y] - np.int32(_HIGH[pair] == y) - np.int32(_LOW[pair] == y)
+                by_pair[pair] += ways * _half_wins(mine, rank_values[row, pair])
 
     half_wins = np.zeros(N_HOLDINGS, np.int64)
-    for holding in range(N_HOLDINGS):
-        a, b = HOLDINGS[holding, 0], HOLDINGS[holding, 1]
-        if not dead[a] and not dead[b]:
-            half_wins[holding] = by_pair[_rank_pair(a >> 2, b >> 2)]
     for suit in range(4):
-        _add_flushes(suit, hole, board, live[:n_live], rows, own, rank_values, flush_values, half_wins)
-
+        _add_flushes(suit, hole, board, live[:n_live], rows, own, rank_values, flush_values, by_pair, half_wins)
     unseen = n_live - 2  # by both players
     runouts = 1 if missing == 0 else unseen if missing == 1 else unseen * (unseen - 1) // 2
-    for holding in range(N_HOLDINGS):
-        out[holding] = half_wins[holding] / (2 * runouts)
+    for i in range(n_live):
+        for j in range(i + 1, n_live):
+            holding, pair = _holding_and_pair(live[i], live[j])
+            out[holding] = (half_wins[holding] + by_pair[pair]) / (2 * runouts)
 
 
 @njit(cache=True)
@@ -203,64 +210,79 @@ def _add_flushes(
     own: int,
     rank_values: np.ndarray,
     flush_values: np.ndarray,
+    by_pair: np.ndarray,
     half_wins: np.ndarray,
 ) -> None:
-    """Add what flushes of a suit change, over the run-outs that put three or more of it on the board."""
+    """Add what flushes of a suit change, over the run-outs that put three or more of it on the board: to `by_pair`
+    what holds for every holding of two ranks, to `half_wins` (1326,) the rest."""
     missing = 5 - board.shape[0]
-    on_board, in_hand = 0, 0
-    for card in board:
-        if card & 3 == suit:
-            on_board |= 1 << (card >> 2)
-    for card in hole:
-        if card & 3 == suit:
-            in_hand |= 1 << (card >> 2)
-    if popcount(on_board) + missing < 3:
+    on_board, in_hand = _suited(board, suit), _suited(hole, suit)
+    needed = 3 - popcount(on_board)
+    if needed > missing:
         return
+    cards = live[np.argsort(live & 3 != suit, kind="mergesort")]  # those of the suit first
+    n_live, n_suited = len(cards), np.count_nonzero(live & 3 == suit)
 
-    # The opponent's holdings: those with two cards of the suit first, then with one, then with none.
-    n_live = live.shape[0]
-    holdings = np.empty((n_live * (n_live - 1) // 2, 5), np.int64)
-    ends = np.zeros(3, np.int64)
-    count = 0
-    for suited in range(2, -1, -1):
-        for i in range(n_live):
-            for j in range(i + 1, n_live):
-                a, b = live[i], live[j]
-                if (a & 3 == suit) + (b & 3 == suit) == suited:
-                    mask = (1 << (a >> 2) if a & 3 == suit else 0) | (1 << (b >> 2) if b & 3 == suit else 0)
-                    holdings[count, 0] = a
-                    holdings[count, 1] = b
-                    holdings[count, 2] = a * (103 - a) // 2 + b - a - 1
-                    holdings[count, 3] = _rank_pair(a >> 2, b >> 2)
-                    holdings[count, 4] = mask
-                    count += 1
-        ends[2 - suited] = count
+    # The opponent's holdings with two cards of the suit, then those with one.
+    n_two = n_suited * (n_suited - 1) // 2
+    n_any = n_two + n_suited * (n_live - n_suited)
+    firsts, seconds = np.empty(n_any, np.int64), np.empty(n_any, np.int64)
+    holdings, pairs, suited = np.empty(n_any, np.int64), np.empty(n_any, np.int64), np.empty(n_any, np.int64)
+    place = 0
+    for start, end in ((0, n_suited), (n_suited, n_live)):
+        for i in range(n_suited):
+            for j in range(max(i + 1, start), end):
+                firsts[place], seconds[place] = cards[i], cards[j]
+                holdings[place], pairs[place] = _holding_and_pair(cards[i], cards[j])
+                suited[place] = 1 << (cards[i] >> 2) | (1 << (cards[j] >> 2) if j < n_suited else 0)
+                place += 1
 
-    for i in range(n_live if missing >= 1 else 1):
-        for j in range(i if missing == 2 else 1):
-            first = live[i] if missing >= 1 else -1
-            second = live[j] if missing == 2 else -1
-            suited_board = on_board
-            if first >= 0 and first & 3 == suit:
-                suited_board |= 1 << (first >> 2)
-            if second >= 0 and second & 3 == suit:
-                suited_board |= 1 << (second >> 2)
-            on_table = popcount(suited_board)
-            if on_table < 3:
-                continue
-            row = rows[max(first, 0) >> 2, max(second, 0) >> 2]
-            my_rank_value = rank_values[row, own]
-            my_flush = flush_values[suited_board | in_hand]
-            # Unless I make a flush myself, only those who make one count.
-            touched = ends[2] if my_flush else ends[on_table - 3]
-            for place in range(touched):
-                a, b = holdings[place, 0], holdings[place, 1]
-                if a == first or a == second or b == first or b == second:
-                    continue
-                value = rank_values[row, holdings[place, 3]]
-                flush = flush_values[suited_board | holdings[place, 4]]
-                half_wins[holdings[place, 2]] += _half_wins(max(my_rank_value, my_flush), max(value, flush))
-                half_wins[holdings[place, 2]] -= _half_wins(my_rank_value, value)
+    for i in range(1 if missing == 0 else n_suited if needed >= 1 else n_live):
+        for j in range(i + 1, i + 2 if missing < 2 else n_suited if needed == 2 else n_live):
+            first = cards[i] if missing >= 1 else -1
+            second = cards[j] if missing == 2 else -1
+            table = on_board
+            if missing >= 1 and i < n_suited:
+                table |= 1 << (first >> 2)
+            if missing == 2 and j < n_suited:
+                table |= 1 << (second >> 2)
+            row = rank_values[rows[max(first, 0) >> 2, max(second, 0) >> 2]]
+            mine, my_flush, everybodys = row[own], flush_values[table | in_hand], flush_values[table]
+            if my_flush:
+                _add_own_flush(first, second, live, row, mine, my_flush, everybodys, by_pair, half_wins)
+                mine = my_flush
+            for place in range(n_two if popcount(table) == 3 else n_any):
+                flush = flush_values[table | suited[place]]
+                a, b = firsts[place], seconds[place]
+                if a != first and a != second and b != first and b != second:
+                    half_wins[holdings[place]] += _half_wins(mine, flush)
+                    half_wins[holdings[place]] -= _half_wins(mine, max(row[pairs[place]], everybodys))
+
+
+@njit(cache=True)
+def _add_own_flush(
+    first: int,
+    second: int,
+    live: np.ndarray,
+    row: np.ndarray,
+    mine: int,
+    my_flush: int,
+    everybodys: int,
+    by_pair: np.ndarray,
+    half_wins: np.ndarray,
+) -> None:
+    """Add what one's own flush changes on a run-out against all holdings, as if they had none but the board's."""
+    change = np.empty(N_RANK_PAIRS, np.int32)
+    for pair in range(N_RANK_PAIRS):
+        change[pair] = _half_wins(my_flush, max(row[pair], everybodys)) - _half_wins(mine, row[pair])
+        by_pair[pair] += change[pair]
+    for card in live:  # but not against those that hold a card of the run-out
+        if first >= 0 and card != first:
+            holding, pair = _holding_and_pair(first, card)
+            half_wins[holding] -= change[pair]
+        if second >= 0 and card != second and card != first:
+            holding, pair = _holding_and_pair(second, card)
+            half_wins[holding] -= change[pair]
 
 
 @njit(cache=True)

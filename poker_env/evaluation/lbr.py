@@ -11,18 +11,20 @@ board, and villain's actions that go on.
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
-from poker_env.cfr.cards import HOLDINGS
+from poker_env.cfr.cards import HOLDINGS, N_CARDS, N_HOLDINGS
 from poker_env.errors import UserError
 from poker_env.evaluation.equity import equities_against
 from poker_env.evaluation.estimates import Estimate, estimate
-from poker_env.evaluation.ranges import RangePolicy
+from poker_env.evaluation.ranges import RangePolicy, Reply
 from poker_env.games import Deal, Game, make_deals
 from poker_env.state import CALL, FOLD, HandState, Observation
 
@@ -102,8 +104,8 @@ class LocalBestResponder:
     """Plays hands against a villain whose policy is known for every holding."""
 
     def __init__(self, game: Game, villain: RangePolicy, options: tuple[Options, Options, Options, Options]) -> None:
-        self._villain, self._options = villain, options
-        self._root = PublicState(game, ())
+        self._options = options
+        self._root = PublicState(game, villain, ())
 
     def play(self, deal: Deal) -> float:
         """Chips hero can expect to win, given its cards, the board, and the coins of the deal."""
@@ -111,7 +113,7 @@ class LocalBestResponder:
         state, weights, known = self._root, hand.start, 0
         coins = random.Random(deal.seed)
         value, share = 0.0, 1.0  # chips won on branches that ended; the probability of the one still played
-        reply: _Reply | None = None
+        reply: _Policy | None = None
         while not state.done:
             if state.n_board != known:
                 weights, known = weights * hand.unblocked(state.n_board), state.n_board
@@ -121,7 +123,7 @@ class LocalBestResponder:
                 if state.done:
                     value += share * hand.payoff(state, weights, before.n_board)
                 continue
-            actions, policy = reply or self._villain(state.observation, hand.board(state.n_board))
+            actions, policy = reply or state.reply(hand.board(state.n_board))
             # With all the board known, holdings that it will block are impossible: what hero doesn't know, luck does.
             chances = (weights * hand.possible) @ policy
             chances /= chances.sum()
@@ -145,7 +147,7 @@ class LocalBestResponder:
             share, weights, state, reply = share * total, weights * policy[:, column], child, None
         return value
 
-    def _choose(self, state: PublicState, hand: _Hand, weights: np.ndarray) -> tuple[PublicState, _Reply | None]:
+    def _choose(self, state: PublicState, hand: _Hand, weights: np.ndarray) -> tuple[PublicState, _Policy | None]:
         """The best action's state, and what villain will do there if that is already known.
 
         An action is worth what it wins on top of folding now: a call or check `wp * pot - (1 - wp) * to_call`, a bet
@@ -162,23 +164,23 @@ class LocalBestResponder:
             return called, None
         equities = hand.equities(state.n_board)
         mass, wins = float(weights.sum()), float(weights @ equities)
-        best: tuple[PublicState, _Reply | None] = called, None
+        best: tuple[PublicState, _Policy | None] = called, None
         best_value = (wins * pot - (mass - wins) * to_call) / mass
         if may_fold and best_value <= 0:
             best, best_value = (state.child(FOLD), None), 0.0
         for total in totals:
             bet = total - max(observation.contributions)
             child = state.child(total)
-            actions, policy = reply = self._villain(child.observation, hand.board(state.n_board))
-            stays = weights * (1 - policy[:, actions.index(FOLD)]) if FOLD in actions else weights
-            stay_mass, stay_wins = float(stays.sum()), float(stays @ equities)
+            actions, policy = reply = child.reply(hand.board(state.n_board))
+            folds = actions.index(FOLD) if FOLD in actions else -1
+            stay_mass, stay_wins = _staying(weights, policy, folds, equities)
             value = (mass - stay_mass) * pot + stay_wins * (pot + bet) - (stay_mass - stay_wins) * (to_call + bet)
             if value / mass > best_value + 1e-9 * pot:
                 best, best_value = (child, reply), value / mass
         return best
 
 
-_Reply = tuple[tuple[int, ...], np.ndarray]
+_Policy = tuple[tuple[int, ...], np.ndarray]
 
 
 def _bet_totals(observation: Observation, options: Options) -> list[int]:
@@ -191,10 +193,10 @@ def _bet_totals(observation: Observation, options: Options) -> list[int]:
 
 
 class PublicState:
-    """A betting history, whatever the cards, by the rules engine; its children are made when first reached."""
+    """A betting history, whatever the cards, by the rules engine; what follows is worked out when first reached."""
 
-    def __init__(self, game: Game, actions: tuple[int, ...]) -> None:
-        self._game, self._actions = game, actions
+    def __init__(self, game: Game, villain: RangePolicy, actions: tuple[int, ...]) -> None:
+        self._game, self._villain, self._actions = game, villain, actions
         hand = HandState(game, Deal(tuple(range(game.deck_length)), 0, 0))
         for action in actions:
             hand.apply(action)
@@ -210,8 +212,13 @@ class PublicState:
     def child(self, action: int) -> PublicState:
         """The state after an action of OpenSpiel's id."""
         if action not in self._children:
-            self._children[action] = PublicState(self._game, (*self._actions, action))
+            self._children[action] = PublicState(self._game, self._villain, (*self._actions, action))
         return self._children[action]
+
+    @functools.cached_property
+    def reply(self) -> Reply:
+        """What villain does here, if it is its turn."""
+        return self._villain(self.observation)
 
 
 class _Hand:
@@ -219,12 +226,12 @@ class _Hand:
 
     def __init__(self, deal: Deal) -> None:
         self._hero = deal.hero_seat
-        self._hole, self._board = deal.deck[2 * deal.hero_seat :][:2], deal.deck[4:]
+        self._hole, self._board = np.array(deal.deck[2 * deal.hero_seat :][:2]), np.array(deal.deck[4:])
         self.start = _without(self._hole)
         self.possible = _without(self._board)
         self._equities: dict[int, np.ndarray] = {}
 
-    def board(self, n_board: int) -> tuple[int, ...]:
+    def board(self, n_board: int) -> np.ndarray:
         """The first cards of the board."""
         return self._board[:n_board]
 
@@ -235,7 +242,7 @@ class _Hand:
     def equities(self, n_board: int) -> np.ndarray:
         """Hero's equity against each holding (1326,) when so much of the board is known."""
         if n_board not in self._equities:
-            self._equities[n_board] = equities_against(np.array(self._hole), np.array(self._board[:n_board]))
+            self._equities[n_board] = equities_against(self._hole, self._board[:n_board])
         return self._equities[n_board]
 
     def payoff(self, state: PublicState, weights: np.ndarray, n_board: int) -> float:
@@ -246,9 +253,25 @@ class _Hand:
         return stake * (2 * float(weights @ self.equities(n_board)) / float(weights.sum()) - 1)
 
 
-_WITHOUT_CARD = np.array([(card != HOLDINGS).all(axis=1) for card in range(52)], np.float64)
+@njit(cache=True)
+def _staying(weights: np.ndarray, policy: np.ndarray, folds: int, equities: np.ndarray) -> tuple[float, float]:
+    """The weight of the range that doesn't fold (column `folds` of the policy; -1: nothing does), and what it loses
+    to hero."""
+    mass, wins = 0.0, 0.0
+    for holding in range(N_HOLDINGS):
+        stays = weights[holding] * (1.0 - policy[holding, folds]) if folds >= 0 else weights[holding]
+        mass += stays
+        wins += stays * equities[holding]
+    return mass, wins
 
 
-def _without(cards: tuple[int, ...]) -> np.ndarray:
+@njit(cache=True)
+def _without(cards: np.ndarray) -> np.ndarray:
     """1 for the holdings (1326,) that hold none of the cards, else 0."""
-    return _WITHOUT_CARD[list(cards)].prod(axis=0)
+    dead = np.zeros(N_CARDS, np.bool_)
+    for card in cards:
+        dead[card] = True
+    free = np.empty(N_HOLDINGS, np.float64)
+    for holding in range(N_HOLDINGS):
+        free[holding] = 0.0 if dead[HOLDINGS[holding, 0]] or dead[HOLDINGS[holding, 1]] else 1.0
+    return free

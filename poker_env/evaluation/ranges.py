@@ -21,9 +21,12 @@ from poker_env.players.base import Player
 from poker_env.players.cfr import CFRPlayer
 from poker_env.state import CALL, FOLD, Observation
 
-RangePolicy = Callable[[Observation, tuple[int, ...]], tuple[tuple[int, ...], np.ndarray]]
-"""(what villain sees, its cards and the board aside; the board's card ids) -> actions by OpenSpiel's id, and the
-probability of each for each holding, (1326, actions); holdings that the board blocks don't matter."""
+Reply = Callable[[np.ndarray], tuple[tuple[int, ...], np.ndarray]]
+"""Board (card ids) -> actions by OpenSpiel's id, and the probability of each for each holding, (1326, actions).
+Holdings that the board blocks mean nothing."""
+
+RangePolicy = Callable[[Observation], Reply]
+"""What a player does when it sees that, its cards and the board aside: a public state."""
 
 Buckets = Callable[[np.ndarray], np.ndarray]
 """Board -> buckets (1326,) of all holdings: `Abstraction.lookup_range`, or the same from tables."""
@@ -55,35 +58,36 @@ class BlueprintRanges:
         self._blueprint = blueprint
         self._translator = Translator(blueprint.game, blueprint.tree)
         self._buckets = buckets or BoardMemory(blueprint.abstraction).lookup_range
-        self._spots: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[np.ndarray, ...]]] = {}
-        self._board: tuple[int, ...] | None = None
+        self._board = b"none"
         self._board_buckets = np.empty(0, np.int32)
 
-    def __call__(self, observation: Observation, board: tuple[int, ...]) -> tuple[tuple[int, ...], np.ndarray]:
+    def __call__(self, observation: Observation) -> Reply:
         """See `RangePolicy`."""
-        key = tuple(move.action for move in observation.moves)
-        if key not in self._spots:
-            self._spots[key] = self._spot(observation)
-        if board != self._board:
-            self._board, self._board_buckets = board, self._buckets(np.array(board, np.int64))
-        actions, spot = self._spots[key]
-        probabilities = np.zeros((N_HOLDINGS, len(actions)))
-        _mix(self._blueprint.strategy, *spot, self._board_buckets, probabilities)
-        return actions, probabilities
-
-    def _spot(self, observation: Observation) -> tuple[tuple[int, ...], tuple[np.ndarray, ...]]:
-        """The real actions, and for each node that stands for the state where its entries start (-1: it just calls),
-        how many there are, its weight, and which real action each one means."""
         located = self._translator.locate(observation)
         meanings = [self._translator.real_actions(location, observation) for location, _ in located]
         actions = tuple(sorted({action for meaning in meanings for action in meaning}))
-        columns = np.zeros((len(located), max(map(len, meanings))), np.int64)
+        # For each node that stands for the state: where its entries start (-1: it just calls), how many there are,
+        # its weight, and which of the actions each one means.
+        starts = np.array([-1 if at.calls else self._blueprint.offsets[at.node] for at, _ in located], np.int64)
+        counts = np.array([len(meaning) for meaning in meanings], np.int64)
+        weights = np.array([weight for _, weight in located])
+        columns = np.zeros((len(located), counts.max()), np.int64)
         for row, meaning in enumerate(meanings):
             columns[row, : len(meaning)] = [actions.index(action) for action in meaning]
-        starts = [-1 if location.calls else self._blueprint.offsets[location.node] for location, _ in located]
-        counts = [len(meaning) for meaning in meanings]
-        weights = [weight for _, weight in located]
-        return actions, (np.array(starts, np.int64), np.array(counts, np.int64), np.array(weights), columns)
+
+        def reply(board: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
+            probabilities = np.zeros((N_HOLDINGS, len(actions)))
+            strategy = self._blueprint.strategy
+            _mix(strategy, starts, counts, weights, columns, self._buckets_on(board), probabilities)
+            return actions, probabilities
+
+        return reply
+
+    def _buckets_on(self, board: np.ndarray) -> np.ndarray:
+        """Of all holdings; a board is asked for many times in a row."""
+        if board.tobytes() != self._board:
+            self._board, self._board_buckets = board.tobytes(), self._buckets(board)
+        return self._board_buckets
 
 
 class BoardMemory:
@@ -122,7 +126,7 @@ def _mix(
     buckets: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Add up the strategies of the nodes that stand for a state, see `BlueprintRanges._spot`, in `out` (1326, n)."""
+    """Add up the strategies of the nodes that stand for a state in `out` (1326, n)."""
     for row in range(starts.shape[0]):
         weight = weights[row] / SCALE
         if starts[row] < 0:
@@ -136,19 +140,22 @@ def _mix(
                 out[holding, columns[row, action]] += weight * strategy[entry + action]
 
 
-def _always_call(observation: Observation, board: tuple[int, ...]) -> tuple[tuple[int, ...], np.ndarray]:
-    return (CALL,), np.ones((N_HOLDINGS, 1))
+def _always_call(observation: Observation) -> Reply:
+    return lambda board: ((CALL,), np.ones((N_HOLDINGS, 1)))
 
 
-def _always_fold(observation: Observation, board: tuple[int, ...]) -> tuple[tuple[int, ...], np.ndarray]:
+def _always_fold(observation: Observation) -> Reply:
     """Folds to any bet, checks where that is free."""
-    return (FOLD if observation.to_call else CALL,), np.ones((N_HOLDINGS, 1))
+    action = FOLD if observation.to_call else CALL
+    return lambda board: ((action,), np.ones((N_HOLDINGS, 1)))
 
 
 def _asking(villain: _HasRangePolicy) -> RangePolicy:
     """The policy of a player that has to be asked every time."""
 
-    def policy(observation: Observation, board: tuple[int, ...]) -> tuple[tuple[int, ...], np.ndarray]:
-        return villain.range_policy(replace(observation, board=tuple(HOLDEM_CARDS[card] for card in board)))
+    def policy(observation: Observation) -> Reply:
+        return lambda board: villain.range_policy(
+            replace(observation, board=tuple(HOLDEM_CARDS[card] for card in board))
+        )
 
     return policy

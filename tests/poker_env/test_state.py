@@ -149,9 +149,8 @@ def test_words_for_moves_by_street():
     for action in (250, CALL, CALL, 400, 900, CALL, CALL, CALL):
         hand.apply(action)
     kinds = [(move.street, move.kind) for move in hand.moves]
-    assert (
-        kinds == [(0, "raise"), (0, "call"), (1, "check"), (1, "bet"), (1, "raise"), (1, "call")] + [(2, "check")] * 2
-    )
+    flop = [(1, "check"), (1, "bet"), (1, "raise"), (1, "call")]
+    assert kinds == [(0, "raise"), (0, "call"), *flop, (2, "check"), (2, "check")]
     assert [move.added for move in hand.moves] == [200, 150, 0, 150, 650, 500, 0, 0]
 
 
