@@ -25,10 +25,10 @@ train: setup
 		recipes/train.py --config recipes/configs/quickstart.yaml
 
 test: setup
-	$(RUN) pytest
+	$(RUN) OMP_NUM_THREADS=1 pytest -n auto
 
 test-slow: setup
-	$(RUN) pytest -m slow
+	$(RUN) OMP_NUM_THREADS=1 pytest -n auto -m slow
 
 lint: setup
 	$(RUN) ruff check && ruff format --check && mypy
