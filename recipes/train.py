@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from datasets import Dataset
 from peft import LoraConfig
 from rich.console import Console
@@ -21,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from transformers.utils import logging as transformers_logging
 from trl import GRPOTrainer
 
+from poker_env.cfr.parallel import available_cores
 from poker_env.evaluation.match import Evaluation, evaluate
 from poker_env.evaluation.results import comparison_table, write_results
 from poker_env.players.llm import LLMPlayer
@@ -125,5 +127,12 @@ def judge(trainer: GRPOTrainer, rollout: Rollout, folder: Path, command: str, *,
     return evaluation
 
 
+def use_all_cores() -> None:
+    """On a CPU, share the cores among the machine's processes: `accelerate launch` leaves each with one thread."""
+    if not torch.cuda.is_available():
+        torch.set_num_threads(max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
 if __name__ == "__main__":
+    use_all_cores()
     run(main)
