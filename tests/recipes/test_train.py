@@ -39,7 +39,7 @@ def finished_run(tiny_model_dir, tmp_path_factory):
     return output_dir
 
 
-def test_a_run_leaves_everything_it_promises(finished_run):
+def test_a_run_leaves_everything_it_promises(finished_run, tiny_model_dir):
     epochs = [json.loads(line) for line in (finished_run / "metrics.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
     promised = "epoch hands seconds avg_return bb_per_hand bb_ci95 win_rate legal_rate loss entropy hands_per_second"
@@ -48,6 +48,8 @@ def test_a_run_leaves_everything_it_promises(finished_run):
     for folder in ("epoch_000", "epoch_003", "best", "final"):
         names = {path.name for path in (finished_run / folder).iterdir()}
         assert {"adapter_model.safetensors", "adapter_config.json", "poker_config.json", "tokenizer.json"} <= names
+    adapter_config = json.loads((finished_run / "final" / "adapter_config.json").read_text())
+    assert adapter_config["base_model_name_or_path"] == str(tiny_model_dir)
     for folder in ("evaluation_before", "evaluation"):
         results = json.loads((finished_run / folder / "results.json").read_text())
         assert (results["game"], results["villain"], results["hands"]) == ("kuhn", "cfr", 20)
