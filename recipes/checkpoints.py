@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -19,8 +20,8 @@ COMPLETE = "COMPLETE"
 def save_adapter(folder: Path, model: Any, tokenizer: Any, poker: PokerConfig) -> None:
     """Save a PEFT model's adapter, its tokenizer and `poker_config.json` as `folder`, all at once or not at all."""
     temporary = _temporary(folder)
-    model.peft_config["default"].base_model_name_or_path = public_name(poker.base_model)
     model.save_pretrained(str(temporary))
+    _name_base_model(temporary / "adapter_config.json", public_name(poker.base_model))
     (temporary / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
     tokenizer.save_pretrained(str(temporary))
     poker.save(temporary)
@@ -54,6 +55,12 @@ def check_run_folder(run: Path, resume: bool) -> None:
     """Raises `UserError` when a new run would overwrite an older one."""
     if not resume and (run / "metrics.jsonl").exists():
         raise UserError(f"{run} holds a run already: add --resume to continue it, or choose another --output_dir")
+
+
+def _name_base_model(path: Path, name: str) -> None:
+    """peft writes the folder it was loaded from, which means nothing elsewhere."""
+    config = json.loads(path.read_text())
+    write_atomically(path, json.dumps({**config, "base_model_name_or_path": name}, indent=2) + "\n")
 
 
 def _temporary(folder: Path) -> Path:

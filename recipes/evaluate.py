@@ -2,7 +2,10 @@
 
     python recipes/evaluate.py --game holdem --hero tag --villain cfr --hands 2000 --seed 1 --output runs/tag
 
-Prints a table; with --output also writes results.json and hands.jsonl there.
+    python recipes/evaluate.py --hero lbr:fcpa --villain cfr --hands 20000
+
+Prints a table; with --output also writes results.json and hands.jsonl there. The second line plays no match but bounds
+how exploitable villain is: it knows the strategy of villain (a cfr player, fold or call) and keeps no hands.
 """
 
 from __future__ import annotations
@@ -14,11 +17,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from poker_env.evaluation.lbr_report import evaluate_lbr, lbr_table, write_lbr_results
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.results import summary_table, write_results
 from poker_env.games import make_game
 from poker_env.players import PLAYER_SPECS, make_player
 from recipes.cli import Parser, output_folder, run
+
+LBR_SPECS = "lbr:fc, lbr:late, lbr:fcpa, lbr:eight (a local best response: a lower bound on villain's exploitability)"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -26,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(description=__doc__)
     specs = ", ".join(PLAYER_SPECS)
     parser.add_argument("--game", default="holdem", help="kuhn, leduc or holdem[:stack=…,small_blind=…,big_blind=…]")
-    parser.add_argument("--hero", required=True, help=f"the player to judge: {specs}")
+    parser.add_argument("--hero", required=True, help=f"the player to judge: {specs}, {LBR_SPECS}")
     parser.add_argument("--villain", default="cfr", help="its opponent, named the same way")
     parser.add_argument("--hands", type=int, default=2_000, help="rounded up to an even number")
     parser.add_argument("--seed", type=int, default=0, help="names the decks")
@@ -37,7 +43,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     game = make_game(arguments.game)
     if arguments.output is not None:
         output_folder(arguments.output)
-    hero, villain = make_player(arguments.hero, game), make_player(arguments.villain, game)
+    villain = make_player(arguments.villain, game)
+    if arguments.hero.partition(":")[0] == "lbr":
+        bound = evaluate_lbr(game, arguments.hero, villain, arguments.hands, arguments.seed)
+        Console().print(lbr_table(bound))
+        if arguments.output is not None:
+            write_lbr_results(arguments.output, bound, command)
+        return
+    hero = make_player(arguments.hero, game)
     evaluation = evaluate(game, hero, villain, arguments.hands, arguments.seed)
     Console().print(summary_table(evaluation))
     if arguments.output is not None:

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -79,26 +79,59 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile) or "header" not in archive:
-                raise ValueError("no header")
-            arrays = {name: archive[name] for name in archive.files}
-            header = json.loads(arrays.pop("header").item())
-            digest = header.pop("sha256")
-            if header["format"] != FORMAT:
-                raise ValueError(f"unknown format {header['format']!r}")
-            if digest != _digest(header, arrays):
-                raise ValueError("its hash doesn't match its content")
-            return Checkpoint(
-                header["kind"],
-                Game(**header["game"]),
-                Provenance(**header["provenance"]),
-                header["settings"],
-                arrays,
-            )
+        arrays = _read_arrays(path)
+        header = json.loads(arrays.pop("header").item())
+        digest = header.pop("sha256")
+        if header["format"] != FORMAT:
+            raise ValueError(f"unknown format {header['format']!r}")
+        if digest != _digest(header, arrays):
+            raise ValueError("its hash doesn't match its content")
+        return Checkpoint(
+            header["kind"],
+            Game(**header["game"]),
+            Provenance(**header["provenance"]),
+            header["settings"],
+            arrays,
+        )
+    except _PickleError as error:
+        raise UserError(f"{path} is refused: it is a pickle, which can run code when opened") from error
     except Exception as error:  # zip, lzma, npy, JSON: whatever a damaged file makes them raise, it is the user's file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} is damaged or no strategy checkpoint of this project: {reason}") from error
+
+
+class _PickleError(ValueError):
+    pass
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as file:
+        start = file.read(10)
+        if start[:1] == b"\x80":
+            raise _PickleError
+        if start[:6] == np.lib.format.MAGIC_PREFIX:
+            raise ValueError("a single array")
+        arrays = {}
+        with zipfile.ZipFile(file) as archive:
+            for entry in archive.namelist():
+                if entry.endswith(".pkl"):  # PyTorch's files
+                    raise _PickleError
+                if not entry.endswith(".npy"):
+                    raise ValueError(f"it holds {entry!r}")
+                with archive.open(entry) as member:
+                    arrays[entry.removesuffix(".npy")] = _read_array(member)
+        if "header" not in arrays:
+            raise ValueError("no header")
+        return arrays
+
+
+def _read_array(file: IO[bytes]) -> np.ndarray:
+    try:
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise _PickleError from error
+        raise
 
 
 def file_sha256(path: Path) -> str:

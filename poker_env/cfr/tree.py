@@ -53,17 +53,11 @@ NO_CAP = 99
 # Before the flop half the pot is the button's open to 2 big blinds.
 _POT = StreetSizes((1.0,), (1.0,), NO_CAP)
 _HALF = StreetSizes((0.5, 1.0), (1.0,), 3)
+_RICH = StreetSizes((0.5, 1.0, 2.0), (1.0,), 2)
 PRESETS = {
     "fcpa": TreeConfig((StreetSizes((0.5, 1.0), (1.0,), NO_CAP), _POT, _POT, _POT)),
     "half": TreeConfig((StreetSizes((0.5, 1.0), (1.0,), 4), _HALF, _HALF, _HALF)),
-    "rich": TreeConfig(
-        (
-            StreetSizes((0.5, 1.0), (0.5, 1.0), 4),
-            StreetSizes((0.33, 0.75, 1.5), (0.5, 1.0), 2),
-            StreetSizes((0.5, 1.0), (1.0,), 2),
-            StreetSizes((0.5, 1.0, 2.0), (1.0,), 2),
-        )
-    ),
+    "rich": TreeConfig((StreetSizes((0.5, 1.0), (1.0,), 4), _RICH, _RICH, _RICH)),
 }
 
 

@@ -36,15 +36,13 @@ _LOW = np.array([low for high in range(13) for low in range(high + 1)], np.int32
 
 
 def equities_against(hole: np.ndarray, board: np.ndarray) -> np.ndarray:
-    """Equity (1326,) of hole cards (2) on a board (0, 3, 4 or 5 cards) against each holding; 0 where it is blocked.
+    """Equity (1326,) of hole cards (2) on a board (0, 3, 4 or 5 cards) against each holding; ties count half.
 
-    Ties count half. Before the flop the equity against a holding is the mean over those of its class that one's own
-    cards don't block.
+    Of a holding that these cards block it means nothing. Before the flop the equity against a holding is the mean over
+    those of its class that one's own cards don't block.
     """
     if len(board) == 0:
-        own = preflop_class(int(hole[0]), int(hole[1]))
-        blocked = (HOLDINGS[:, :, None] == np.asarray(hole)).any(axis=(1, 2))
-        return np.where(blocked, 0.0, preflop_equities()[own][PREFLOP_CLASSES])
+        return preflop_equities()[preflop_class(hole[0], hole[1])][PREFLOP_CLASSES]
     out = np.zeros(N_HOLDINGS)
     _equities(np.asarray(hole, np.int64), np.asarray(board, np.int64), _rank_values(), _flush_values(), out)
     return out
@@ -126,19 +124,16 @@ def _fill_rank_values(values: np.ndarray) -> None:
             continue
         for pair in range(N_RANK_PAIRS):
             counts[:] = 0
-            for rank in ranks:
-                counts[rank] += 1
+            for on_board in ranks:
+                counts[on_board] += 1
             counts[_HIGH[pair]] += 1
             counts[_LOW[pair]] += 1
-            once, twice, thrice, four_times, too_many = 0, 0, 0, 0, False
+            if counts.max() > 4:
+                continue
+            masks = np.zeros(4, np.int64)  # of the ranks that are there at least once, twice, ...
             for rank in range(13):
-                once |= (counts[rank] >= 1) << rank
-                twice |= (counts[rank] >= 2) << rank
-                thrice |= (counts[rank] >= 3) << rank
-                four_times |= (counts[rank] >= 4) << rank
-                too_many |= counts[rank] > 4
-            if not too_many:
-                values[_row(ranks), pair] = value_without_flush(once, twice, thrice, four_times)
+                masks[: counts[rank]] |= 1 << rank
+            values[_row(ranks), pair] = value_without_flush(masks[0], masks[1], masks[2], masks[3])
 
 
 @njit(cache=True, inline="always")
@@ -294,9 +289,9 @@ def _count_half_wins(
     weaker, everybody = np.empty(N_CLASSES, np.int64), np.empty(N_CLASSES, np.int64)
     equal = np.empty(N_CLASSES, np.int64)
     by_card = np.empty((N_CARDS, N_CARDS), np.int64)  # the holding of two cards
-    for holding in range(N_HOLDINGS):
-        a, b = HOLDINGS[holding, 0], HOLDINGS[holding, 1]
-        by_card[a, b] = by_card[b, a] = holding
+    for number in range(N_HOLDINGS):
+        by_card[HOLDINGS[number, 0], HOLDINGS[number, 1]] = number
+        by_card[HOLDINGS[number, 1], HOLDINGS[number, 0]] = number
     for place in range(boards.shape[0]):
         rank_holdings(boards[place], order, strength)
         everybody[:] = 0
@@ -311,8 +306,7 @@ def _count_half_wins(
                 equal[classes[order[end]]] += 1
                 end += 1
             mine = strength[order[start]]
-            for rank in range(start, end):
-                holding = order[rank]
+            for holding in order[start:end]:
                 own = classes[holding]
                 for other in range(N_CLASSES):
                     half_wins[own, other] += counts[place] * (2 * weaker[other] + equal[other])
@@ -327,6 +321,6 @@ def _count_half_wins(
                             continue
                         half_wins[own, classes[blocked]] -= counts[place] * _half_wins(mine, strength[blocked])
                         pairs[own, classes[blocked]] -= counts[place]
-            for rank in range(start, end):
-                weaker[classes[order[rank]]] += 1
+            for holding in order[start:end]:
+                weaker[classes[holding]] += 1
             start = end

@@ -1,8 +1,8 @@
 """Local best response: how much a simple, greedy player wins who knows its opponent's strategy.
 
-Lisý & Bowling 2017, "Equilibrium Approximation Quality of Current No-Limit Poker Bots" (arXiv 1612.07547). It keeps the
-exact range of villain's holdings, and takes the action that would be best if the hand were checked and called down
-after it. Its winnings are a lower bound on villain's exploitability.
+Lisý & Bowling 2017, "Equilibrium Approximation Quality of Current No-Limit Poker Bots" (arXiv 1612.07547). It keeps
+the exact range of villain's holdings, and takes the action that would be best if the hand were checked and called
+down after it. Its winnings are a lower bound on villain's exploitability.
 
 The luck is integrated out wherever that is exact: villain's hand always (it stays a range), every action of villain's
 that ends the hand (weighted by its probability), and run-outs once somebody is all-in. Sampled are hero's cards, the
@@ -26,7 +26,7 @@ from poker_env.evaluation.equity import equities_against
 from poker_env.evaluation.estimates import Estimate, estimate
 from poker_env.evaluation.ranges import RangePolicy, Reply
 from poker_env.games import Deal, Game, make_deals
-from poker_env.state import CALL, FOLD, HandState, Observation
+from poker_env.state import CALL, FOLD, HandState
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ SETTINGS = {
     "fcpa": (_FCPA, _FCPA, _FCPA, _FCPA),
     "eight": (_EIGHT, _EIGHT, _EIGHT, _EIGHT),
 }
-"""Options by street, by the setting's name."""
+"""Options by street, by the setting's name: fold/call; call before the turn, then also bet the pot and all-in; that on
+every street; eight sizes on every street."""
+DEFAULT_SETTING = "fcpa"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,6 @@ class LocalBestResponse:
     estimate: Estimate
     """mbb/hand; the deck is the sample."""
     by_seat: tuple[Estimate, Estimate]
-    deals: int
     seconds: float
 
     @property
@@ -71,12 +72,12 @@ class LocalBestResponse:
 def local_best_response(
     game: Game,
     villain: RangePolicy,
-    setting: str,
-    deals: int,
+    setting: str = DEFAULT_SETTING,
+    hands: int = 20_000,
     seed: int = 0,
     advance: Callable[[int], None] = lambda hands: None,
 ) -> LocalBestResponse:
-    """Play the decks that `seed` names, the same ones as `make_deals`; `advance` hears of hands played.
+    """Play `hands` hands (one more when odd) on the decks of `make_deals`; `advance` hears how many were played.
 
     The same seed deals the same cards and tosses the same coins whoever plays, so strategies can be compared in pairs.
     Raises `UserError` for an unknown setting, a game other than hold'em, or nothing to play.
@@ -85,10 +86,11 @@ def local_best_response(
         raise UserError(f"unknown LBR setting {setting!r}: choose one of {', '.join(SETTINGS)}")
     if game.name != "holdem":
         raise UserError(f"local best response plays holdem, not {game.name}")
-    if deals < 1 or seed < 0:
-        raise UserError(f"{deals} deals of seed {seed}: play at least 1 deal, of a seed of 0 or above")
+    if hands < 1 or seed < 0:
+        raise UserError(f"can't play {hands} hands of seed {seed}: play at least 1, of a seed of 0 or above")
     started = time.monotonic()
     player = LocalBestResponder(game, villain, SETTINGS[setting])
+    deals = (hands + 1) // 2
     won = np.empty((deals, 2))
     for index in range(deals):
         deal = make_deals(game, 1, seed, start=index)[0]
@@ -97,15 +99,14 @@ def local_best_response(
         advance(2)
     by_seat = estimate(won[:, 0].tolist(), deals), estimate(won[:, 1].tolist(), deals)
     overall = estimate(won.mean(axis=1).tolist(), 2 * deals)
-    return LocalBestResponse(setting, overall, by_seat, deals, time.monotonic() - started)
+    return LocalBestResponse(setting, overall, by_seat, time.monotonic() - started)
 
 
 class LocalBestResponder:
     """Plays hands against a villain whose policy is known for every holding."""
 
     def __init__(self, game: Game, villain: RangePolicy, options: tuple[Options, Options, Options, Options]) -> None:
-        self._options = options
-        self._root = PublicState(game, villain, ())
+        self._root = PublicState(game, villain, options, ())
 
     def play(self, deal: Deal) -> float:
         """Chips hero can expect to win, given its cards, the board, and the coins of the deal."""
@@ -125,26 +126,20 @@ class LocalBestResponder:
                 continue
             actions, policy = reply or state.reply(hand.board(state.n_board))
             # With all the board known, holdings that it will block are impossible: what hero doesn't know, luck does.
-            chances = (weights * hand.possible) @ policy
-            chances /= chances.sum()
-            going_on, total = [], 0.0
+            chances = _chances(weights, hand.possible, policy)
+            going_on = []
             for column, (action, chance) in enumerate(zip(actions, chances.tolist(), strict=True)):
-                if chance <= 0:
-                    continue
                 child = state.child(action)
-                if child.done:
-                    value += share * chance * hand.payoff(child, weights * policy[:, column], state.n_board)
-                else:
-                    going_on.append((column, chance, child))
-                    total += chance
+                if chance > 0 and child.done:
+                    value += share * chance * hand.payoff(child, weights, state.n_board, policy, column)
+                elif chance > 0:
+                    going_on.append((chance, column, child))
             if not going_on:
                 break
-            coin = coins.random() * total
-            for column, chance, child in going_on:  # noqa: B007
-                coin -= chance
-                if coin < 0:
-                    break
-            share, weights, state, reply = share * total, weights * policy[:, column], child, None
+            share *= sum(chance for chance, _, _ in going_on)
+            chosen = 0 if len(going_on) == 1 else coins.choices(range(len(going_on)), [c for c, _, _ in going_on])[0]
+            _, column, state = going_on[chosen]
+            weights, reply = weights * policy[:, column], None
         return value
 
     def _choose(self, state: PublicState, hand: _Hand, weights: np.ndarray) -> tuple[PublicState, _Policy | None]:
@@ -155,25 +150,24 @@ class LocalBestResponder:
         folding, and wp and wp' hero's equity against its range and against the part that doesn't fold. Of equals the
         first counts: fold, call, then bets by size.
         """
-        observation, options = state.observation, self._options[state.observation.street]
+        observation, called = state.observation, state.child(CALL)
         pot, to_call = observation.pot, observation.to_call
-        called = state.child(CALL)
-        totals = _bet_totals(observation, options)
-        may_fold = options.fold and to_call > 0
-        if not totals and not may_fold:
+        if not state.bets and not state.may_fold:
             return called, None
         equities = hand.equities(state.n_board)
-        mass, wins = float(weights.sum()), float(weights @ equities)
+        mass, wins = _against(weights, equities)
         best: tuple[PublicState, _Policy | None] = called, None
         best_value = (wins * pot - (mass - wins) * to_call) / mass
-        if may_fold and best_value <= 0:
+        if state.may_fold and best_value <= 0:
             best, best_value = (state.child(FOLD), None), 0.0
-        for total in totals:
+        for total in state.bets:
             bet = total - max(observation.contributions)
             child = state.child(total)
             actions, policy = reply = child.reply(hand.board(state.n_board))
-            folds = actions.index(FOLD) if FOLD in actions else -1
-            stay_mass, stay_wins = _staying(weights, policy, folds, equities)
+            stay_mass, stay_wins = mass, wins
+            if FOLD in actions:
+                fold_mass, fold_wins = _against(weights, equities, policy, actions.index(FOLD))
+                stay_mass, stay_wins = mass - fold_mass, wins - fold_wins
             value = (mass - stay_mass) * pot + stay_wins * (pot + bet) - (stay_mass - stay_wins) * (to_call + bet)
             if value / mass > best_value + 1e-9 * pot:
                 best, best_value = (child, reply), value / mass
@@ -183,20 +177,17 @@ class LocalBestResponder:
 _Policy = tuple[tuple[int, ...], np.ndarray]
 
 
-def _bet_totals(observation: Observation, options: Options) -> list[int]:
-    """What the bets put in over the whole hand, by OpenSpiel's id; the smallest legal one at least."""
-    smallest, stack, highest = observation.min_raise_to, observation.game.stack, max(observation.contributions)
-    if smallest is None:
-        return []
-    totals = {max(smallest, highest + round(size * 2 * highest)) for size in options.sizes}
-    return sorted({total for total in totals if total < stack} | ({stack} if options.all_in else set()))
-
-
 class PublicState:
     """A betting history, whatever the cards, by the rules engine; what follows is worked out when first reached."""
 
-    def __init__(self, game: Game, villain: RangePolicy, actions: tuple[int, ...]) -> None:
-        self._game, self._villain, self._actions = game, villain, actions
+    def __init__(
+        self,
+        game: Game,
+        villain: RangePolicy,
+        options: tuple[Options, Options, Options, Options],
+        actions: tuple[int, ...],
+    ) -> None:
+        self._game, self._villain, self._options, self._actions = game, villain, options, actions
         hand = HandState(game, Deal(tuple(range(game.deck_length)), 0, 0))
         for action in actions:
             hand.apply(action)
@@ -212,8 +203,25 @@ class PublicState:
     def child(self, action: int) -> PublicState:
         """The state after an action of OpenSpiel's id."""
         if action not in self._children:
-            self._children[action] = PublicState(self._game, self._villain, (*self._actions, action))
+            actions = (*self._actions, action)
+            self._children[action] = PublicState(self._game, self._villain, self._options, actions)
         return self._children[action]
+
+    @functools.cached_property
+    def may_fold(self) -> bool:
+        """Whether hero may fold here, if it is its turn."""
+        return self._options[self.observation.street].fold and self.observation.to_call > 0
+
+    @functools.cached_property
+    def bets(self) -> list[int]:
+        """Hero's bets, if it is its turn, by OpenSpiel's id: chips put in over the whole hand. At least the smallest
+        legal one."""
+        options, smallest = self._options[self.observation.street], self.observation.min_raise_to
+        if smallest is None:
+            return []
+        stack, highest = self._game.stack, max(self.contributions)
+        totals = {max(smallest, highest + round(size * 2 * highest)) for size in options.sizes}
+        return sorted({total for total in totals if total < stack} | ({stack} if options.all_in else set()))
 
     @functools.cached_property
     def reply(self) -> Reply:
@@ -221,48 +229,71 @@ class PublicState:
         return self._villain(self.observation)
 
 
+_ANYTHING = np.ones((N_HOLDINGS, 1))  # a policy with one action
+
+
 class _Hand:
     """The cards of a deal as hero sees them, street by street."""
 
     def __init__(self, deal: Deal) -> None:
         self._hero = deal.hero_seat
-        self._hole, self._board = np.array(deal.deck[2 * deal.hero_seat :][:2]), np.array(deal.deck[4:])
+        self._hole, board = np.array(deal.deck[2 * deal.hero_seat :][:2]), np.array(deal.deck[4:])
+        self._boards = {n_board: board[:n_board] for n_board in (0, 3, 4, 5)}
         self.start = _without(self._hole)
-        self.possible = _without(self._board)
+        self.possible = _without(board)
         self._equities: dict[int, np.ndarray] = {}
 
     def board(self, n_board: int) -> np.ndarray:
         """The first cards of the board."""
-        return self._board[:n_board]
+        return self._boards[n_board]
 
     def unblocked(self, n_board: int) -> np.ndarray:
         """1 for the holdings (1326,) that the first cards of the board leave possible, else 0."""
-        return _without(self._board[:n_board])
+        return _without(self._boards[n_board])
 
     def equities(self, n_board: int) -> np.ndarray:
         """Hero's equity against each holding (1326,) when so much of the board is known."""
         if n_board not in self._equities:
-            self._equities[n_board] = equities_against(self._hole, self._board[:n_board])
+            self._equities[n_board] = equities_against(self._hole, self._boards[n_board])
         return self._equities[n_board]
 
-    def payoff(self, state: PublicState, weights: np.ndarray, n_board: int) -> float:
-        """Chips hero wins at the end of a hand against a range (1326,), by the cards known when the betting ended."""
+    def payoff(
+        self, state: PublicState, weights: np.ndarray, n_board: int, policy: np.ndarray = _ANYTHING, column: int = 0
+    ) -> float:
+        """Chips hero wins at the end of a hand, by the cards known when the betting ended.
+
+        At a showdown it meets the range (1326,), or its part that takes an action (a column of the policy).
+        """
         stake = min(state.contributions)
         if state.folded_seat is not None:
             return -stake if state.folded_seat == self._hero else stake
-        return stake * (2 * float(weights @ self.equities(n_board)) / float(weights.sum()) - 1)
+        mass, wins = _against(weights, self.equities(n_board), policy, column)
+        return stake * (2 * wins / mass - 1)
 
 
 @njit(cache=True)
-def _staying(weights: np.ndarray, policy: np.ndarray, folds: int, equities: np.ndarray) -> tuple[float, float]:
-    """The weight of the range that doesn't fold (column `folds` of the policy; -1: nothing does), and what it loses
-    to hero."""
+def _against(
+    weights: np.ndarray, equities: np.ndarray, policy: np.ndarray = _ANYTHING, column: int = 0
+) -> tuple[float, float]:
+    """The weight of a range, or of its part that takes an action (a column of the policy), and what hero wins."""
     mass, wins = 0.0, 0.0
     for holding in range(N_HOLDINGS):
-        stays = weights[holding] * (1.0 - policy[holding, folds]) if folds >= 0 else weights[holding]
-        mass += stays
-        wins += stays * equities[holding]
+        weight = weights[holding] * policy[holding, column]
+        mass += weight
+        wins += weight * equities[holding]
     return mass, wins
+
+
+@njit(cache=True)
+def _chances(weights: np.ndarray, possible: np.ndarray, policy: np.ndarray) -> np.ndarray:
+    """Probability (n,) of each of n actions (columns of the policy), of the part of a range that is possible."""
+    chances = np.zeros(policy.shape[1])
+    for holding in range(N_HOLDINGS):
+        weight = weights[holding] * possible[holding]
+        if weight > 0.0:
+            for column in range(policy.shape[1]):
+                chances[column] += weight * policy[holding, column]
+    return chances / chances.sum()
 
 
 @njit(cache=True)

@@ -14,6 +14,7 @@ from poker_env.cfr.blueprint import SCALE, Blueprint
 from poker_env.cfr.canonical import canonical_boards, canonical_row, holding_permutations, renaming_code
 from poker_env.cfr.cards import N_HOLDINGS, PREFLOP_CLASSES
 from poker_env.cfr.play import BlueprintStrategy
+from poker_env.cfr.tables import BucketTables
 from poker_env.cfr.translation import Translator
 from poker_env.errors import UserError
 from poker_env.games import HOLDEM_CARDS
@@ -37,10 +38,15 @@ class _HasRangePolicy(Protocol):
     def range_policy(self, observation: Observation) -> tuple[tuple[int, ...], np.ndarray]: ...
 
 
-def range_policy_of(villain: Player) -> RangePolicy:
-    """The whole policy of a player; raises `UserError` when it isn't known for every holding."""
+def range_policy_of(villain: Player, long_run: bool = False) -> RangePolicy:
+    """The whole policy of a player; raises `UserError` when it isn't known for every holding.
+
+    For a long run a blueprint's buckets come from tables, which take two minutes and 406 MB of disk to make once.
+    """
     if isinstance(villain, CFRPlayer) and type(villain.strategy) is BlueprintStrategy:
-        return BlueprintRanges(villain.strategy.blueprint)
+        blueprint = villain.strategy.blueprint
+        tables = BucketTables.build(blueprint.abstraction, progress=True) if long_run else None
+        return BlueprintRanges(blueprint, tables.lookup_range if tables else None)
     if villain.name in ("fold", "call"):
         return _always_call if villain.name == "call" else _always_fold
     if isinstance(villain, _HasRangePolicy):
@@ -58,8 +64,7 @@ class BlueprintRanges:
         self._blueprint = blueprint
         self._translator = Translator(blueprint.game, blueprint.tree)
         self._buckets = buckets or BoardMemory(blueprint.abstraction).lookup_range
-        self._board = b"none"
-        self._board_buckets = np.empty(0, np.int32)
+        self._board, self._board_buckets = np.empty(0), np.empty(0, np.int32)
 
     def __call__(self, observation: Observation) -> Reply:
         """See `RangePolicy`."""
@@ -85,8 +90,8 @@ class BlueprintRanges:
 
     def _buckets_on(self, board: np.ndarray) -> np.ndarray:
         """Of all holdings; a board is asked for many times in a row."""
-        if board.tobytes() != self._board:
-            self._board, self._board_buckets = board.tobytes(), self._buckets(board)
+        if board is not self._board:
+            self._board, self._board_buckets = board, self._buckets(board)
         return self._board_buckets
 
 

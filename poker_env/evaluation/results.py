@@ -44,8 +44,8 @@ def results(evaluation: Evaluation, command: str) -> dict[str, Any]:
         "estimates": {name: asdict(estimate) for name, estimate in evaluation.estimates.items()},
         "by_seat": {seat: asdict(estimate) for seat, estimate in evaluation.by_seat.items()},
         "action_mix": evaluation.action_mix,
-        "checkpoints": _checkpoints(evaluation.hero, evaluation.villain),
-        "versions": _versions(),
+        "checkpoints": checkpoints(evaluation.hero, evaluation.villain),
+        "versions": versions(),
         "command": command,
     }
 
@@ -89,15 +89,17 @@ def _margin(estimate: Estimate) -> str:
     return "unknown" if estimate.half_width is None else f"{estimate.half_width:,.0f}"
 
 
-def _checkpoints(*players: Player) -> dict[str, str]:
+def checkpoints(*players: Player) -> dict[str, str]:
+    """SHA-256 of the files that players were made from, by player."""
     return {player.name: player.sha256 for player in players if isinstance(player, _FromFile) and player.sha256}
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            versions[package] = version(package)
+            found[package] = version(package)
         except PackageNotFoundError:  # the trainer's packages are optional
             continue
-    return versions
+    return found

@@ -73,14 +73,15 @@ def test_pickles_are_refused_unopened(tmp_path):
     bare.write_bytes(pickle.dumps(Bomb()))
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.array([Bomb()], dtype=object), allow_pickle=True)
-    inside = tmp_path / "inside.npz"
+    inside, torch_file = tmp_path / "inside.npz", tmp_path / "model.pt"
     with zipfile.ZipFile(inside, "w") as archive:
         archive.writestr("header.npy", buffer.getvalue())
-    single = tmp_path / "single.npz"
-    single.write_bytes(buffer.getvalue())
-    for path in (bare, inside, single):
-        with pytest.raises(UserError, match="damaged or no strategy checkpoint"):
+    with zipfile.ZipFile(torch_file, "w") as archive:
+        archive.writestr("model/data.pkl", pickle.dumps(Bomb()))
+    for path in (bare, inside, torch_file):
+        with pytest.raises(UserError) as caught:
             load_checkpoint(path)
+        assert str(caught.value) == f"{path} is refused: it is a pickle, which can run code when opened"
 
 
 def test_other_files_are_refused(tmp_path):

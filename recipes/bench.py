@@ -1,0 +1,284 @@
+"""Measure how fast the parts are, each against something it can be compared with.
+
+    python recipes/bench.py solver --json solver.json
+    python recipes/bench.py lookup --json lookup.json
+    python recipes/bench.py rounding --json rounding.json
+
+solver    iterations per second and core of the solver, against the same traversal written as a plain recursion
+lookup    decisions per second of a blueprint at the table, and milliseconds for the bucket of a hand never seen
+rounding  what a strategy in single precision wins from itself as it is shipped, in mbb/hand
+
+All on one core, in seconds of processor time, so that a busy machine changes little.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+from rich.console import Console
+
+from poker_env.cfr.blueprint import SCALE, Blueprint
+from poker_env.cfr.checkpoint import load_checkpoint
+from poker_env.cfr.dealers import holdem_dealer
+from poker_env.cfr.duel import duel
+from poker_env.cfr.mccfr import DEALS_PER_CALL, Dealer, Solver
+from poker_env.cfr.play import BlueprintStrategy
+from poker_env.cfr.tables import BucketTables
+from poker_env.cfr.traverse import compile_tree, random_float, traverse
+from poker_env.cfr.tree import SHOWDOWN, BettingTree
+from poker_env.evaluation.estimates import estimate
+from poker_env.files import write_atomically
+from poker_env.games import make_deals, make_game
+from poker_env.hand import Answer
+from poker_env.players.cfr import OPPONENTS, CFRPlayer
+from poker_env.state import Observation
+from poker_env.table import play
+from recipes.cli import Parser, run
+
+REPEATS = 5
+DEALS = 500_000  # of a duel: a million hands
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement: `ratio` is the first side over the second."""
+
+    unit: str
+    sides: dict[str, float]
+
+    @property
+    def ratio(self) -> float | None:
+        """None where there is nothing to compare with."""
+        values = list(self.sides.values())
+        return values[0] / values[1] if len(values) == 2 and values[1] else None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a benchmark from command-line arguments; raises `UserError` for those that make no sense."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = Parser(description=__doc__)
+    parser.add_argument("name", choices=BENCHES, help="what to measure")
+    parser.add_argument("--checkpoint", type=Path, default=OPPONENTS / "holdem.npz", help="a solved hold'em strategy")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    options = parser.parse_args(arguments)
+    blueprint = Blueprint.from_checkpoint(load_checkpoint(options.checkpoint))
+    figures = BENCHES[options.name](blueprint)
+    console = Console(soft_wrap=True)
+    for name, figure in figures.items():
+        ratio = f"  ratio {figure.ratio:.2f}" if figure.ratio is not None else ""
+        sides = ", ".join(f"{side} {value:,.3f}" for side, value in figure.sides.items())
+        console.print(f"{name}: {sides} {figure.unit}{ratio}")
+    if options.json is not None:
+        command = shlex.join(["python", "recipes/bench.py", *arguments])
+        records = {name: {"unit": f.unit, "ratio": f.ratio, "sides": f.sides} for name, f in figures.items()}
+        record = {"bench": options.name, "figures": records, "command": command}
+        write_atomically(options.json, json.dumps(record, indent=2) + "\n")
+
+
+def bench_solver(blueprint: Blueprint) -> dict[str, Figure]:
+    """The solver's traversal and its plain recursion, in turns, from the same regrets."""
+    buckets = blueprint.abstraction.buckets_per_street
+    deal = holdem_dealer(BucketTables.build(blueprint.abstraction, progress=True))
+    solver = Solver(blueprint.tree, buckets, deal, blueprint.game.big_blind, seed=0, tremble=0.01)
+    solver.run(lambda iterations: True, 1_000_000)  # at first everybody plays uniformly, in much larger trees
+    nodes, stakes = compile_tree(blueprint.tree, solver.offsets)
+    stakes /= blueprint.game.big_blind
+    recursive = Recursion(blueprint.tree, solver.offsets, stakes)
+    regrets, sums = solver.regrets.copy(), solver.sums.copy()
+    speeds: dict[str, list[float]] = {"iterative": [], "recursive": []}
+    state = np.array([1], np.uint64)
+    recursive.traverse(*deal(1, state), regrets, sums, 0.01, state)  # compiles
+    for _ in range(REPEATS):
+        dealt, winners = deal(DEALS_PER_CALL, state)
+        for side in speeds:
+            copies, same_state = (regrets.copy(), sums.copy()), state.copy()
+            started = time.process_time()
+            if side == "iterative":
+                traverse(nodes, stakes, dealt, winners, *copies, 0.01, same_state)
+            else:
+                recursive.traverse(dealt, winners, *copies, 0.01, same_state)
+            speeds[side].append(2 * len(winners) / (time.process_time() - started))
+    best = {side: max(found) for side, found in speeds.items()}
+    started = time.process_time()
+    before = solver.iterations
+    solver.run(lambda iterations: True, before + 500_000)
+    whole = (solver.iterations - before) / (time.process_time() - started)
+    return {
+        "traversal": Figure("iterations/s", best),
+        "solver": Figure("iterations/s, deals and discounting included", {"iterative": whole}),
+    }
+
+
+class Recursion:
+    """The traversal as one writes it down first: a function that calls itself, with the tree's arrays as arguments."""
+
+    def __init__(self, tree: BettingTree, offsets: np.ndarray, stakes: np.ndarray) -> None:
+        self._tree = (tree.actor, tree.street, tree.n_actions, tree.first_child, offsets, stakes)
+
+    def traverse(
+        self,
+        buckets: np.ndarray,
+        winners: np.ndarray,
+        regrets: np.ndarray,
+        sums: np.ndarray,
+        tremble: float,
+        random_state: np.ndarray,
+    ) -> None:
+        """The same walks as `poker_env.cfr.traverse.traverse`, with the same coins."""
+        _walk_deals(*self._tree, buckets, winners, regrets, sums, tremble, random_state)
+
+
+@njit(nogil=True)
+def _walk_deals(
+    actors: np.ndarray,
+    streets: np.ndarray,
+    n_actions: np.ndarray,
+    first_child: np.ndarray,
+    offsets: np.ndarray,
+    stakes: np.ndarray,
+    buckets: np.ndarray,
+    winners: np.ndarray,
+    regrets: np.ndarray,
+    sums: np.ndarray,
+    tremble: float,
+    random_state: np.ndarray,
+) -> None:
+    tree = (actors, streets, n_actions, first_child, offsets, stakes)
+    for deal in range(len(winners)):
+        for seat in range(2):
+            _walk(0, deal, seat, *tree, buckets, winners, regrets, sums, tremble, random_state)
+
+
+@njit(nogil=True)
+def _walk(
+    node: int,
+    deal: int,
+    seat: int,
+    actors: np.ndarray,
+    streets: np.ndarray,
+    n_actions: np.ndarray,
+    first_child: np.ndarray,
+    offsets: np.ndarray,
+    stakes: np.ndarray,
+    buckets: np.ndarray,
+    winners: np.ndarray,
+    regrets: np.ndarray,
+    sums: np.ndarray,
+    tremble: float,
+    random_state: np.ndarray,
+) -> float:
+    actor, count = actors[node], n_actions[node]
+    if count == 0:
+        if actor == SHOWDOWN:
+            return float(winners[deal] * stakes[node] if seat == 0 else -winners[deal] * stakes[node])
+        return float(-stakes[node] if actor == seat else stakes[node])
+    tree = (actors, streets, n_actions, first_child, offsets, stakes)
+    entry = offsets[node] + np.int64(buckets[deal, actor, streets[node]]) * count
+    strategy = np.empty(count)
+    total = 0.0
+    for action in range(count):
+        strategy[action] = max(regrets[entry + action], 0.0)
+        total += strategy[action]
+    for action in range(count):
+        strategy[action] = strategy[action] / total if total > 0 else 1.0 / count
+    if actor == seat:
+        values = np.empty(count)
+        value = 0.0
+        for action in range(count):
+            child = first_child[node] + action
+            values[action] = _walk(child, deal, seat, *tree, buckets, winners, regrets, sums, tremble, random_state)
+            value += strategy[action] * values[action]
+        for action in range(count):
+            regrets[entry + action] += values[action] - value
+        return value
+    for action in range(count):
+        sums[entry + action] += strategy[action]
+    coin = random_float(random_state)
+    if coin < tremble:
+        chosen = int(coin / tremble * count)
+    else:
+        coin = (coin - tremble) / (1.0 - tremble)
+        chosen = 0
+        while chosen < count - 1 and coin >= strategy[chosen]:
+            coin -= strategy[chosen]
+            chosen += 1
+    child = first_child[node] + chosen
+    return _walk(child, deal, seat, *tree, buckets, winners, regrets, sums, tremble, random_state)
+
+
+def bench_lookup(blueprint: Blueprint) -> dict[str, Figure]:
+    """Decisions of a thousand hands of self-play, then hands never seen before."""
+    game = make_game("holdem")
+    recorder = _Recorder(CFRPlayer("cfr", BlueprintStrategy(blueprint), ""))
+    deals = make_deals(game, 1_000, 0)
+    play(game, deals, recorder, recorder)
+    seen = recorder.observations
+    strategy = BlueprintStrategy(blueprint)
+    speeds = []
+    for _ in range(1 + REPEATS):
+        started = time.process_time()
+        strategy.policies(seen)
+        speeds.append(len(seen) / (time.process_time() - started))
+    figures = {"batch": Figure("decisions/s", {"hands seen before": max(speeds[1:]), "first time": speeds[0]})}
+    rng = np.random.default_rng(0)
+    for street, n_board in (("flop", 3), ("turn", 4), ("river", 5)):
+        milliseconds = []
+        for _ in range(100):
+            cards = rng.permutation(52)
+            started = time.process_time()
+            blueprint.abstraction.lookup(cards[None, :2], cards[None, 2 : 2 + n_board])
+            milliseconds.append(1000 * (time.process_time() - started))
+        figures[street] = Figure("ms for a hand never seen, median", {"lookup": float(np.median(milliseconds))})
+    return figures
+
+
+class _Recorder:
+    """A player who remembers what it was shown."""
+
+    name = "recorder"
+
+    def __init__(self, player: CFRPlayer) -> None:
+        self._player = player
+        self.observations: list[Observation] = []
+
+    def act(self, observations: Sequence[Observation]) -> list[Answer]:
+        self.observations += observations
+        return self._player.act(observations)
+
+
+def bench_rounding(blueprint: Blueprint) -> dict[str, Figure]:
+    """A strategy solved from scratch for a while, against its own rounding, in the abstract game."""
+    deal = holdem_dealer(BucketTables.build(blueprint.abstraction, progress=True))
+    buckets = blueprint.abstraction.buckets_per_street
+    solver = Solver(blueprint.tree, buckets, deal, blueprint.game.big_blind, seed=0, tremble=0.01)
+    solver.run(lambda iterations: True, 4_000_000)
+    return rounding_figures(blueprint, solver.average_strategy(), deal, DEALS)
+
+
+def rounding_figures(blueprint: Blueprint, exact: np.ndarray, deal: Dealer, deals: int) -> dict[str, Figure]:
+    """What probabilities `exact` win from themselves as they are shipped."""
+    rounded = Blueprint.from_probabilities(blueprint.game, blueprint.config, blueprint.abstraction, exact)
+    shipped = rounded.strategy.astype(np.float32) / SCALE
+    buckets = blueprint.abstraction.buckets_per_street
+    won = duel(blueprint.tree, buckets, deal, exact, shipped, deals)
+    found = estimate((1000 / blueprint.game.big_blind * won).tolist(), 2 * deals)
+    sides = {"exact wins": found.mbb_per_hand, "±": found.half_width or 0.0, "hands": float(found.hands)}
+    return {"rounding": Figure("mbb/hand, 95 %", sides)}
+
+
+BENCHES: dict[str, Callable[[Blueprint], dict[str, Figure]]] = {
+    "solver": bench_solver,
+    "lookup": bench_lookup,
+    "rounding": bench_rounding,
+}
+
+if __name__ == "__main__":
+    run(main)
