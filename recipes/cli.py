@@ -23,6 +23,18 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see --help)")
 
 
+def bucket_counts(text: str) -> tuple[int, int, int]:
+    """`1024` or `800,550,450`: buckets on the flop, turn and river. Raises `ArgumentTypeError` for anything else."""
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = []
+    if len(counts) not in (1, 3) or min(counts) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give one number above 0, or three for flop, turn and river")
+    flop, turn, river = counts * (3 // len(counts))
+    return flop, turn, river
+
+
 def output_folder(path: Path) -> Path:
     """Make the folder a long run will write to; raises `UserError` now, not at the end, when it can't be written."""
     try:

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from poker_env.cfr.abstraction import Abstraction, build_abstraction
 from poker_env.cfr.blueprint import Blueprint
+from poker_env.cfr.cards import N_CLASSES
 from poker_env.cfr.checkpoint import Checkpoint, Provenance, file_sha256, git_commit, load_checkpoint
 from poker_env.cfr.dealers import LEDUC_BUCKETS, deal_leduc, holdem_dealer
 from poker_env.cfr.exact import TabularStrategy, exact_checkpoint, solve_exactly
@@ -29,9 +30,11 @@ from poker_env.cfr.progress import Progress
 from poker_env.cfr.tables import BucketTables
 from poker_env.cfr.tree import PRESETS, holdem_tree, leduc_tree, tree_config
 from poker_env.errors import UserError
+from poker_env.evaluation.lbr_report import lbr_summary
+from poker_env.evaluation.ranges import BlueprintRanges
 from poker_env.files import write_atomically
 from poker_env.games import Game, make_game
-from recipes.cli import Parser, run
+from recipes.cli import Parser, bucket_counts, run
 
 ALGORITHMS = {"kuhn": ("cfr+", "cfr"), "leduc": ("cfr+", "cfr", "mccfr"), "holdem": ("mccfr",)}  # first: the default
 DEFAULT_ITERATIONS = {"cfr": 1_000, "cfr+": 1_000, "mccfr": 8_000_000}  # kuhn and leduc
@@ -63,12 +66,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--cores", type=int, default=available_cores(), help="mccfr: threads")
     holdem = parser.add_argument_group("holdem")
     holdem.add_argument("--tree", default="fcpa", help=f"bet sizes: {', '.join(PRESETS)}")
-    holdem.add_argument("--buckets", type=int, default=1024, help="card buckets on flop, turn and river each")
+    holdem.add_argument(
+        "--buckets",
+        type=bucket_counts,
+        default="1024",
+        help="card buckets on flop, turn and river: 1024, or 800,550,450",
+    )
     holdem.add_argument("--tremble", type=float, default=0.01, help="how often the opponent plays at random")
     holdem.add_argument("--save_minutes", type=float, default=5.0, help="how often to save the run for --resume")
     holdem.add_argument("--resume", action="store_true", help="go on with the run saved in FILE.run")
     options = parser.parse_args(arguments)
-    for name in ("iterations", "minutes", "cores", "buckets", "save_minutes"):
+    for name in ("iterations", "minutes", "cores", "save_minutes"):
         value = getattr(options, name)
         if value is not None and not value > 0:
             raise UserError(f"--{name} {value} must be above 0")
@@ -96,6 +104,8 @@ def solve(options: argparse.Namespace, command: str) -> None:
     found = (
         f", exploitability {report['exploitability']:.5f} chips/hand" if report["exploitability"] is not None else ""
     )
+    for setting, bound in (checkpoint.settings.get("lbr") or {}).items():
+        found += f", lbr:{setting} {bound['mbb_per_hand']:.0f} ± {bound['standard_error']:.0f} mbb/hand"
     console.print(f"{options.output}: {report['infosets']:,} infosets, {report['bytes']:,} bytes{found}")
 
 
@@ -131,11 +141,10 @@ def solve_holdem(game: Game, options: argparse.Namespace, command: str) -> Check
     minutes = DEFAULT_MINUTES if options.minutes is None and options.iterations is None else options.minutes
     config = tree_config(options.tree)
     tree = holdem_tree(game, config)
-    buckets = (169, options.buckets, options.buckets, options.buckets)
+    buckets = (N_CLASSES, *options.buckets)
     _, n_entries = tree.offsets(buckets)
-    console.print(
-        f"tree {options.tree}: {tree.n_decisions:,} decision nodes; {options.buckets:,} buckets: {n_entries:,} entries"
-    )
+    counts = ", ".join(f"{count:,}" for count in buckets)
+    console.print(f"tree {options.tree}: {tree.n_decisions:,} decision nodes; {counts} buckets: {n_entries:,} entries")
     require_memory(n_entries, options.cores)
     saved_run = options.output.with_name(options.output.name + ".run")
     abstraction = resumed_abstraction(saved_run) if options.resume else build_abstraction(buckets, options.seed, True)
@@ -144,7 +153,7 @@ def solve_holdem(game: Game, options: argparse.Namespace, command: str) -> Check
     identity: Identity = {
         "game": str(game),
         "tree": options.tree,
-        "buckets": options.buckets,
+        "buckets": ",".join(map(str, options.buckets)),
         "seed": options.seed,
         "tremble": options.tremble,
         "cores": options.cores,
@@ -160,7 +169,8 @@ def solve_holdem(game: Game, options: argparse.Namespace, command: str) -> Check
         save()
         provenance = provenance_of(options, command, solver.iterations, progress.seconds)
     blueprint = Blueprint.from_probabilities(game, config, abstraction, solver.average_strategy())
-    return blueprint.to_checkpoint(provenance, {name: identity[name] for name in ("tremble", "cores")})
+    lbr = lbr_summary(game, BlueprintRanges(blueprint, tables.lookup_range))
+    return blueprint.to_checkpoint(provenance, {**{name: identity[name] for name in ("tremble", "cores")}, "lbr": lbr})
 
 
 def saving(keep_going: Callable[[int], bool], save: Callable[[], None], minutes: float) -> Callable[[int], bool]:
@@ -198,7 +208,7 @@ def report_of(checkpoint: Checkpoint, path: Path) -> dict[str, object]:
         "iterations": provenance.iterations,
         "seconds": provenance.seconds,
         "exploitability": checkpoint.settings.get("exploitability"),
-        "lbr": None,
+        "lbr": checkpoint.settings.get("lbr"),
         "infosets": checkpoint.settings.get("infosets"),
         "bytes": path.stat().st_size,
         "sha256": file_sha256(path),

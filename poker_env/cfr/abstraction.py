@@ -20,6 +20,7 @@ from poker_env.cfr.cards import HOLDINGS, N_CARDS, N_CLASSES, N_HOLDINGS, PREFLO
 from poker_env.cfr.features import (
     N_GROUPS,
     N_LEVELS,
+    N_RIVER_AXES,
     UNIT,
     river_levels,
     river_points,
@@ -34,7 +35,7 @@ MAX_BUCKETS = 60_000  # a bucket fits in 16 bits
 NO_BUCKET = 65_535  # in 16 bits: the board blocks the holding
 STREETS = ("preflop", "flop", "turn", "river")
 
-_FORMAT = b"points 1"  # part of the digest: change it whenever `features` computes other points
+_FORMAT = b"points 2"  # part of the digest: change it whenever `features` computes other points
 _CACHED_HANDS = 1_000_000
 _NO_LEVELS = np.empty((0, N_HOLDINGS), np.uint8)
 
@@ -70,7 +71,7 @@ class Abstraction:
     @staticmethod
     def from_arrays(arrays: dict[str, np.ndarray]) -> Abstraction:
         """The abstraction whose `to_arrays` these are. Raises `UserError` for anything else."""
-        for name, width in (("flop", N_LEVELS), ("turn", N_LEVELS), ("river", N_GROUPS)):
+        for name, width in (("flop", N_LEVELS), ("turn", N_LEVELS), ("river", N_RIVER_AXES)):
             array = _array(arrays, name)
             if array.dtype != np.int16 or array.ndim != 2 or array.shape[1] != width or not len(array):
                 raise UserError(f"not a card abstraction: array {name!r} is {array.dtype} of shape {array.shape}")
@@ -196,7 +197,7 @@ def _dealt_points(
     holdings = rng.integers(0, N_HOLDINGS, count)
     blocked = (HOLDINGS[holdings][:, :, None] == boards.cards[rows][:, None, :]).any(axis=(1, 2))
     rows, holdings = rows[~blocked], holdings[~blocked]
-    points = np.empty((len(rows), N_GROUPS if n_board == 5 else N_LEVELS), np.int16)
+    points = np.empty((len(rows), N_RIVER_AXES if n_board == 5 else N_LEVELS), np.int16)
     inputs = _inputs(levels, groups)
 
     def compute(part: slice) -> None:

@@ -110,11 +110,11 @@ def popcount(mask: int) -> int:
     return count
 
 
-@njit(cache=True)
-def hand_value(cards: np.ndarray) -> int:
-    """Value of seven cards: of two hands the better one's is larger, equal hands' are equal."""
+@njit(cache=True, inline="always")
+def rank_masks(cards: np.ndarray, suits: np.ndarray) -> tuple[int, int, int, int]:
+    """Masks of the ranks that are there at least once, twice, three and four times; `suits` (4,), zeros before, gets
+    the mask of each suit's ranks."""
     once, twice, thrice, four_times = 0, 0, 0, 0
-    suits = np.zeros(4, np.int64)
     for card in cards:
         rank = 1 << (card >> 2)
         four_times |= thrice & rank
@@ -122,6 +122,14 @@ def hand_value(cards: np.ndarray) -> int:
         twice |= once & rank
         once |= rank
         suits[card & 3] |= rank
+    return once, twice, thrice, four_times
+
+
+@njit(cache=True)
+def hand_value(cards: np.ndarray) -> int:
+    """Value of seven cards: of two hands the better one's is larger, equal hands' are equal."""
+    suits = np.zeros(4, np.int64)
+    once, twice, thrice, four_times = rank_masks(cards, suits)
     for suit in range(4):
         if popcount(suits[suit]) >= 5:
             return flush_value(suits[suit])

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from poker_env.errors import UserError
+from poker_env.errors import UserError, first_line
 from poker_env.files import write_atomically
 from poker_env.games import Game
 
@@ -96,8 +96,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except _PickleError as error:
         raise UserError(f"{path} is refused: it is a pickle, which can run code when opened") from error
     except Exception as error:  # zip, lzma, npy, JSON: whatever a damaged file makes them raise, it is the user's file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is damaged or no strategy checkpoint of this project: {reason}") from error
+        raise UserError(f"{path} is damaged or no strategy checkpoint of this project: {first_line(error)}") from error
 
 
 class _PickleError(ValueError):

@@ -3,8 +3,9 @@
 Before the river the point is the distribution of the equity that the hand will have on the river (against a uniformly
 random holding): for each of 32 levels, the share of run-outs that reach it. Euclidean distance between two such points
 is a smooth relative of the earth mover's distance (Johanson, Burch, Valenzano & Bowling 2013, section 4.2). On the
-river it is the equity against each of eight groups of opponents' holdings (the same paper's OCHS, section 4.3).
-Shares are integers out of `UNIT`, so tables and play compute the very same points.
+river it is the equity against a random holding and, weighing less, the equity against each of eight groups of
+opponents' holdings (the same paper's OCHS, section 4.3): strength comes first, texture second. Shares are integers out
+of `UNIT`, so tables and play compute the very same points.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from poker_env.cfr.river import N_LIVE, N_OPPONENTS, half_wins, half_wins_of, ra
 UNIT = 8000  # 32 squared differences of this size still fit in 32 bits
 N_LEVELS = 32
 N_GROUPS = 8
+N_RIVER_AXES = N_GROUPS + 1
 
+_GROUP_UNIT = UNIT // 8  # of the shares that the groups have on the river
 _BLOCKED = N_LEVELS + 1  # the level of a holding that the board blocks
 
 
@@ -57,69 +60,58 @@ def runout_points(
 
     Without such a table (no rows) every river is ranked again. Rows of holdings that the board blocks are left alone.
     """
+    rivers = _rivers_after(board, board)
     levels_here = np.empty((1, N_HOLDINGS), np.uint8)
-    rivers = np.empty((1, 5), np.int64)
-    n_board = board.shape[0]
-    cards = np.empty(5, np.int64)
-    cards[:n_board] = board
     renamed = np.empty(4, np.int64)
     histograms = np.zeros((N_HOLDINGS, N_LEVELS + 2), np.int32)
-    blocked = np.zeros(N_CARDS, np.bool_)
-    for card in board:
-        blocked[card] = True
-    for first in range(N_CARDS):
-        if blocked[first]:
-            continue
-        cards[n_board] = first
-        for second in range(first + 1, N_CARDS if n_board == 3 else first + 2):
-            if n_board == 3:
-                if blocked[second]:
-                    continue
-                cards[4] = second
-            if levels.shape[0] == 0:
-                rivers[0] = cards
-                river_levels(rivers, levels_here)
-                for holding in range(N_HOLDINGS):
-                    histograms[holding, levels_here[0, holding]] += 1
-            else:
-                row = canonical_row(keys, cards, 5, renamed)
-                renaming = renamings[renaming_code(renamed)]
-                for holding in range(N_HOLDINGS):
-                    histograms[holding, levels[row, renaming[holding]]] += 1
+    for place in range(rivers.shape[0]):
+        if levels.shape[0] == 0:
+            river_levels(rivers[place : place + 1], levels_here)
+            for holding in range(N_HOLDINGS):
+                histograms[holding, levels_here[0, holding]] += 1
+        else:
+            row = canonical_row(keys, rivers[place], 5, renamed)
+            renaming = renamings[renaming_code(renamed)]
+            for holding in range(N_HOLDINGS):
+                histograms[holding, levels[row, renaming[holding]]] += 1
     for holding in range(N_HOLDINGS):
-        if not (blocked[HOLDINGS[holding, 0]] or blocked[HOLDINGS[holding, 1]]):
+        if histograms[holding, _BLOCKED] < rivers.shape[0]:
             shares(histograms[holding], points[holding])
 
 
 @njit(cache=True, nogil=True)
 def runout_point(hole: np.ndarray, board: np.ndarray, point: np.ndarray) -> None:
     """Point (32,) of one holding on a flop or turn, from the cards alone."""
-    n_board = board.shape[0]
-    cards = np.empty(5, np.int64)
-    cards[:n_board] = board
+    rivers = _rivers_after(board, np.concatenate((board, hole.astype(board.dtype))))
     histogram = np.zeros(N_LEVELS + 2, np.int32)
-    blocked = np.zeros(N_CARDS, np.bool_)
-    for card in board:
-        blocked[card] = True
-    blocked[hole[0]] = blocked[hole[1]] = True
-    for first in range(N_CARDS):
-        if blocked[first]:
-            continue
-        cards[n_board] = first
-        for second in range(first + 1, N_CARDS if n_board == 3 else first + 2):
-            if n_board == 3:
-                if blocked[second]:
-                    continue
-                cards[4] = second
-            histogram[_level(half_wins_of(hole, cards))] += 1
+    for place in range(rivers.shape[0]):
+        histogram[_level(half_wins_of(hole, rivers[place]))] += 1
     shares(histogram, point)
 
 
 @njit(cache=True, nogil=True)
-def river_points(board: np.ndarray, groups: np.ndarray, points: np.ndarray) -> None:
-    """Points (1326, 8) of all holdings on a river board: equity against each group of holdings (1326,).
+def _rivers_after(board: np.ndarray, dead: np.ndarray) -> np.ndarray:
+    """Every river board (n, 5) that can follow a flop or turn when the cards `dead` (with the board) are gone."""
+    left = np.array([card for card in range(N_CARDS) if not (dead == card).any()], np.int64)
+    n_board = board.shape[0]
+    rivers = np.empty((left.shape[0] if n_board == 4 else left.shape[0] * (left.shape[0] - 1) // 2, 5), np.int64)
+    rivers[:, :n_board] = board
+    if n_board == 4:
+        rivers[:, 4] = left
+        return rivers
+    place = 0
+    for first in range(left.shape[0]):
+        for second in range(first + 1, left.shape[0]):
+            rivers[place, 3], rivers[place, 4] = left[first], left[second]
+            place += 1
+    return rivers
 
-    Rows of holdings that the board blocks are left alone.
+
+@njit(cache=True, nogil=True)
+def river_points(board: np.ndarray, groups: np.ndarray, points: np.ndarray) -> None:
+    """Points (1326, 9) of all holdings on a river board: equity against each group of holdings, and against all.
+
+    `groups` (1326,) is the group of each holding. Rows of holdings that the board blocks are left alone.
     """
     order, strength = np.empty(N_LIVE, np.int64), np.empty(N_HOLDINGS, np.int64)
     rank_holdings(board, order, strength)
@@ -154,6 +146,7 @@ def river_points(board: np.ndarray, groups: np.ndarray, points: np.ndarray) -> N
         for group in range(N_GROUPS):
             size = weaker[group] - with_card[a, group] - with_card[b, group] + (group == groups[holding])
             if size > 0:
-                points[holding, group] = wins[holding, group] * UNIT // (2 * size)
+                points[holding, group] = wins[holding, group] * _GROUP_UNIT // (2 * size)
             else:  # my cards and the board block the whole group
-                points[holding, group] = total_wins * UNIT // (2 * N_OPPONENTS)
+                points[holding, group] = total_wins * _GROUP_UNIT // (2 * N_OPPONENTS)
+        points[holding, N_GROUPS] = total_wins * UNIT // (2 * N_OPPONENTS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from poker_env.cfr.cards import HOLDINGS, N_CARDS, N_HOLDINGS, flush_value, popcount, value_without_flush
+from poker_env.cfr.cards import HOLDINGS, N_CARDS, N_HOLDINGS, flush_value, popcount, rank_masks, value_without_flush
 
 N_LIVE = 1081  # holdings that a river board leaves possible
 N_OPPONENTS = 990  # ... and that go with one's own two cards
@@ -33,14 +33,7 @@ def _shape_values(board: np.ndarray, shapes: np.ndarray, values: np.ndarray) -> 
     """List the shapes a holding can have on a river board, and their values: how many, the flush suit (or -1) and how
     many suited cards make the flush."""
     suits = np.zeros(4, np.int64)
-    once, twice, thrice, four_times = 0, 0, 0, 0
-    for card in board:
-        rank = 1 << (card >> 2)
-        four_times |= thrice & rank
-        thrice |= twice & rank
-        twice |= once & rank
-        once |= rank
-        suits[card & 3] |= rank
+    once, twice, thrice, four_times = rank_masks(board, suits)
     flush_suit, needed = -1, 0
     for suit in range(4):
         if popcount(suits[suit]) >= 3:

@@ -50,14 +50,16 @@ class TreeConfig:
 
 
 NO_CAP = 99
-# Before the flop half the pot is the button's open to 2 big blinds.
+# Before the flop half the pot is the button's open to 2 big blinds. The raises to four times the pot answer real ones
+# that would else count as half all-in: at 200 big blinds that gap is the widest of all.
+_PREFLOP = StreetSizes((0.5, 1.0, 4.0), (1.0, 4.0), 4)
 _POT = StreetSizes((1.0,), (1.0,), NO_CAP)
-_HALF = StreetSizes((0.5, 1.0), (1.0,), 3)
+_HALF = StreetSizes((0.5, 1.0), (1.0,), 2)
 _RICH = StreetSizes((0.5, 1.0, 2.0), (1.0,), 2)
 PRESETS = {
     "fcpa": TreeConfig((StreetSizes((0.5, 1.0), (1.0,), NO_CAP), _POT, _POT, _POT)),
-    "half": TreeConfig((StreetSizes((0.5, 1.0), (1.0,), 4), _HALF, _HALF, _HALF)),
-    "rich": TreeConfig((StreetSizes((0.5, 1.0), (1.0,), 4), _RICH, _RICH, _RICH)),
+    "half": TreeConfig((_PREFLOP, _HALF, _HALF, _HALF)),
+    "rich": TreeConfig((_PREFLOP, _RICH, _RICH, _RICH)),
 }
 
 

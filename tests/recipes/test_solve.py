@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from poker_env.cfr.blueprint import Blueprint
 from poker_env.cfr.checkpoint import load_checkpoint
 from poker_env.errors import UserError
+from poker_env.evaluation.lbr_report import lbr_summary
+from poker_env.evaluation.ranges import BoardMemory
 from poker_env.games import make_deals, make_game
 from poker_env.players import make_player
 from poker_env.players.cfr import OPPONENTS, load_cfr_player
@@ -88,9 +91,14 @@ def use_quick_holdem(monkeypatch):
         return buckets, np.sign(strengths[:, 0] - strengths[:, 1]).astype(np.int8)
 
     monkeypatch.setattr(solve, "build_abstraction", lambda buckets, seed, progress: abstraction)
-    monkeypatch.setattr(solve.BucketTables, "build", lambda *args, **options: None)
+    lookup_range = BoardMemory(abstraction).lookup_range
+    monkeypatch.setattr(
+        solve.BucketTables, "build", lambda *args, **options: SimpleNamespace(lookup_range=lookup_range)
+    )
+    monkeypatch.setattr(solve, "lbr_summary", lambda game, policy: lbr_summary(game, policy, hands=4))
     monkeypatch.setattr(solve, "holdem_dealer", lambda tables: deal)
-    return ["--game", "holdem:stack=800", "--buckets", str(abstraction.buckets_per_street[1]), "--cores", "2"]
+    buckets = ",".join(map(str, abstraction.buckets_per_street[1:]))
+    return ["--game", "holdem:stack=800", "--buckets", buckets, "--cores", "2"]
 
 
 def test_holdem_makes_a_player_and_a_run_that_can_go_on(tmp_path, quick_holdem, capsys):
@@ -99,6 +107,7 @@ def test_holdem_makes_a_player_and_a_run_that_can_go_on(tmp_path, quick_holdem, 
     assert "decision nodes" in capsys.readouterr().out
     report = _report(straight)
     assert (report["exploitability"], report["iterations"]) == (None, 50_000)
+    assert {name: bound["hands"] for name, bound in report["lbr"].items()} == {"fc": 4, "late": 4, "fcpa": 4}
     # FIRST_ROUND deals a round at first: stop where a run of 50,000 also ends a round.
     solve.main([*quick_holdem, "--iterations", "16384", "--output", str(stopped)])
     solve.main([*quick_holdem, "--iterations", "50000", "--output", str(stopped), "--resume"])
@@ -158,6 +167,9 @@ def test_a_run_of_other_settings_isnt_resumed(tmp_path, quick_holdem):
         (["--seed", "-1", "--output", "x"], "--seed -1"),
         (["--game", "kuhn", "--algorithm", "mccfr", "--output", "x"], "choose one of cfr\\+, cfr"),
         (["--tree", "huge", "--output", "x"], "unknown tree preset 'huge'"),
+        (["--buckets", "8,8", "--output", "x"], "'8,8': give one number above 0, or three"),
+        (["--buckets", "0", "--output", "x"], "'0': give one number above 0, or three"),
+        (["--buckets", "many", "--output", "x"], "'many': give one number above 0, or three"),
         (["--tree", "rich", "--buckets", "60000", "--cores", "2", "--output", "x"], "GiB of memory"),
         (["--tremble", "2", "--output", "x"], "--tremble 2.0"),
         (["--resume", "--output", "x"], "nothing to resume"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from poker_env.cfr.abstraction import NO_BUCKET, Abstraction, all_river_levels, build_abstraction
 from poker_env.cfr.canonical import canonical_boards
 from poker_env.cfr.cards import HOLDINGS, N_HOLDINGS, PREFLOP_CLASSES, hand_value, holding_index
-from poker_env.cfr.features import N_GROUPS, N_LEVELS, UNIT, river_points, runout_point
+from poker_env.cfr.features import N_GROUPS, N_LEVELS, N_RIVER_AXES, UNIT, river_points, runout_point
 from poker_env.cfr.tables import BucketTables, deal_buckets
 from poker_env.errors import UserError
 
@@ -29,7 +29,7 @@ def abstraction():
         for point, cards in zip(points, deals(rng, k), strict=True):
             runout_point(cards[:2], cards[2 : 2 + n_board], point)
         streets.append(points.astype(np.int16))
-    points = np.zeros((N_HOLDINGS, N_GROUPS), np.int32)
+    points = np.zeros((N_HOLDINGS, N_RIVER_AXES), np.int32)
     river_points(deals(rng, 1)[0, :5], groups[PREFLOP_CLASSES], points)
     streets.append(points[points.any(axis=1)][::10].astype(np.int16))
     return Abstraction(tuple(street[street.sum(axis=1).argsort()] for street in streets), groups)
@@ -75,22 +75,23 @@ def test_a_turn_point_is_the_share_of_rivers_that_reach_each_level(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_river_point_is_the_equity_against_each_group(seed):
+def test_a_river_point_is_the_equity_against_each_group_and_against_all(seed):
     hole, board = np.split(deals(np.random.default_rng(seed), 1)[0, :7], [2])
     groups = np.random.default_rng(seed).integers(0, N_GROUPS, 169)[PREFLOP_CLASSES].astype(np.uint8)
-    points = np.zeros((N_HOLDINGS, N_GROUPS), np.int32)
+    points = np.zeros((N_HOLDINGS, N_RIVER_AXES), np.int32)
     river_points(board, groups, points)
     results = results_against_all(hole, board)
     for group in range(N_GROUPS):
         mine = [result for holding, result in results.items() if groups[holding] == group]
-        assert points[holding_index(*hole), group] == UNIT * sum(mine) // (2 * len(mine))
+        assert points[holding_index(*hole), group] == UNIT // 8 * sum(mine) // (2 * len(mine))
+    assert points[holding_index(*hole), N_GROUPS] == UNIT * sum(results.values()) // (2 * len(results))
 
 
 def test_a_group_that_is_blocked_counts_as_a_random_opponent():
     groups = np.zeros(N_HOLDINGS, np.uint8)
     aces = holding_index(50, 51)
     groups[aces] = 7  # alone in its group, so it never meets it
-    points = np.zeros((N_HOLDINGS, N_GROUPS), np.int32)
+    points = np.zeros((N_HOLDINGS, N_RIVER_AXES), np.int32)
     river_points(np.array([0, 5, 18, 23, 28]), groups, points)
     assert points[aces, 7] == points[aces, 0]
 
@@ -117,7 +118,7 @@ def test_points_do_not_depend_on_the_names_of_suits(abstraction):
             other = np.array([card & ~3 | naming[card & 3] for card in cards])
             point = np.empty(N_LEVELS, np.int32)
             runout_point(other[:2], other[2:6], point)
-            river = np.empty((N_HOLDINGS, N_GROUPS), np.int32)
+            river = np.empty((N_HOLDINGS, N_RIVER_AXES), np.int32)
             river_points(other[2:7], abstraction.groups[PREFLOP_CLASSES], river)
             points.add((*point, *river[holding_index(*other[:2])]))
         assert len(points) == 1
@@ -163,8 +164,9 @@ def test_arrays_round_trip_and_the_digest_tells_abstractions_apart(abstraction):
     [
         ("turn", None),
         ("flop", np.zeros((5, 7), np.int16)),
-        ("river", np.zeros((5, N_GROUPS), np.float32)),
-        ("river", np.zeros((0, N_GROUPS), np.int16)),
+        ("river", np.zeros((5, N_RIVER_AXES), np.float32)),
+        ("river", np.zeros((0, N_RIVER_AXES), np.int16)),
+        ("river", np.zeros((5, N_GROUPS), np.int16)),
         ("groups", np.full(169, N_GROUPS, np.uint8)),
         ("turn", np.full((5, N_LEVELS), -1, np.int16)),
         ("flop", np.zeros((5, N_LEVELS), np.int16) + np.arange(5, 0, -1, dtype=np.int16)[:, None]),

@@ -97,7 +97,7 @@ def test_raises_that_the_real_rules_dont_allow_become_the_smallest_or_a_call():
     facing_all_in = _hand(20_000).observe()
     [(location, _)] = translator.locate(facing_all_in)
     assert translator.real_actions(location, facing_all_in) == [0, CALL]
-    assert translator.real_actions(Location(0), facing_all_in) == [0, CALL, CALL, CALL, CALL]
+    assert translator.real_actions(Location(0), facing_all_in) == [0, CALL, CALL, CALL, CALL, CALL]
 
 
 @pytest.mark.parametrize("preset", TREES)
