@@ -3,10 +3,12 @@
     python recipes/bench.py solver --json solver.json
     python recipes/bench.py lookup --json lookup.json
     python recipes/bench.py rounding --json rounding.json
+    python recipes/bench.py river --json river.json
 
 solver    iterations per second and core of the solver, against the same traversal written as a plain recursion
 lookup    decisions per second of a blueprint at the table, and milliseconds for the bucket of a hand never seen
 rounding  what a strategy in single precision wins from itself as it is shipped, in mbb/hand
+river     milliseconds of a decision with the river re-solved
 
 All on one core, in seconds of processor time, so that a busy machine changes little.
 """
@@ -31,15 +33,17 @@ from poker_env.cfr.dealers import holdem_dealer
 from poker_env.cfr.duel import duel
 from poker_env.cfr.mccfr import DEALS_PER_CALL, Dealer, Solver
 from poker_env.cfr.play import BlueprintStrategy
+from poker_env.cfr.resolve import RiverStrategy
+from poker_env.cfr.river_game import RIVER
 from poker_env.cfr.tables import BucketTables
 from poker_env.cfr.traverse import compile_tree, random_float, traverse
 from poker_env.cfr.tree import SHOWDOWN, BettingTree
 from poker_env.evaluation.estimates import estimate
 from poker_env.files import write_atomically
-from poker_env.games import make_deals, make_game
+from poker_env.games import HOLDEM_CARDS, Deal, make_deals, make_game
 from poker_env.hand import Answer
 from poker_env.players.cfr import OPPONENTS, CFRPlayer
-from poker_env.state import Observation
+from poker_env.state import CALL, HandState, Observation
 from poker_env.table import play
 from recipes.cli import Parser, run
 
@@ -274,10 +278,57 @@ def rounding_figures(blueprint: Blueprint, exact: np.ndarray, deal: Dealer, deal
     return {"rounding": Figure("mbb/hand, 95 %", sides)}
 
 
+def bench_river(blueprint: Blueprint, hands: int = 1_000) -> dict[str, Figure]:
+    """The first decisions on rivers that self-play reaches, all of it new, then the answers to odd bets there."""
+    game = blueprint.game
+    recorder = _Recorder(CFRPlayer("cfr", BlueprintStrategy(blueprint), ""))
+    deals = make_deals(game, hands, 0)
+    play(game, deals, recorder, recorder)
+    firsts = [o for o in recorder.observations if o.street == RIVER and all(move.street < RIVER for move in o.moves)]
+    strategy = RiverStrategy(BlueprintStrategy(blueprint))
+    strategy.policies(firsts[:1])  # compiles
+    firsts = firsts[1:]
+    odd = [_after_an_odd_bet(observation) for observation in firsts]
+    figures = {}
+    for name, observations in (("first decision", firsts), ("odd bet", odd)):
+        milliseconds = []
+        for observation in observations:
+            started = time.process_time()
+            strategy.policies([observation])
+            milliseconds.append(1000 * (time.process_time() - started))
+        shares = {
+            "median": np.median(milliseconds),
+            "95 %": np.quantile(milliseconds, 0.95),
+            "worst": max(milliseconds),
+        }
+        figures[name] = Figure("ms", {share: float(value) for share, value in shares.items()})
+    return figures
+
+
+def _after_an_odd_bet(observation: Observation) -> Observation:
+    """The river's first player has checked and meets a bet of two fifths of the pot, or the smallest there is."""
+    hand = HandState(observation.game, Deal(_deck(observation), 0, 0))
+    for move in observation.moves:
+        hand.apply(move.action)
+    hand.apply(CALL)
+    matched = max(observation.contributions)
+    lowest = hand.observe().min_raise_to
+    hand.apply(min(max(lowest or 0, matched + 4 * matched // 5), observation.game.stack))
+    return hand.observe()
+
+
+def _deck(observation: Observation) -> tuple[int, ...]:
+    """A deal in which the first seat sees what the observation shows."""
+    hole, board = ([HOLDEM_CARDS.index(card) for card in cards] for cards in (observation.hole, observation.board))
+    others = [card for card in range(52) if card not in hole + board]
+    return (*hole, *others[:2], *board)
+
+
 BENCHES: dict[str, Callable[[Blueprint], dict[str, Figure]]] = {
     "solver": bench_solver,
     "lookup": bench_lookup,
     "rounding": bench_rounding,
+    "river": bench_river,
 }
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numba import njit
 
-from poker_env.cfr.abstraction import Abstraction
 from poker_env.cfr.blueprint import SCALE, Blueprint
-from poker_env.cfr.canonical import canonical_boards, canonical_row, holding_permutations, renaming_code
-from poker_env.cfr.cards import N_HOLDINGS, PREFLOP_CLASSES
-from poker_env.cfr.play import BlueprintStrategy
+from poker_env.cfr.cards import N_HOLDINGS
+from poker_env.cfr.play import BlueprintStrategy, BoardMemory, Buckets
+from poker_env.cfr.resolve import RiverStrategy
+from poker_env.cfr.river_game import RIVER
 from poker_env.cfr.tables import BucketTables
 from poker_env.cfr.translation import Translator
 from poker_env.errors import UserError
@@ -29,9 +29,6 @@ Holdings that the board blocks mean nothing."""
 RangePolicy = Callable[[Observation], Reply]
 """What a player does when it sees that, its cards and the board aside: a public state."""
 
-Buckets = Callable[[np.ndarray], np.ndarray]
-"""Board -> buckets (1326,) of all holdings: `Abstraction.lookup_range`, or the same from tables."""
-
 
 @runtime_checkable
 class _HasRangePolicy(Protocol):
@@ -43,10 +40,10 @@ def range_policy_of(villain: Player, long_run: bool = False) -> RangePolicy:
 
     For a long run a blueprint's buckets come from tables, which take two minutes and 406 MB of disk to make once.
     """
-    if isinstance(villain, CFRPlayer) and type(villain.strategy) is BlueprintStrategy:
-        blueprint = villain.strategy.blueprint
-        tables = BucketTables.build(blueprint.abstraction, progress=True) if long_run else None
-        return BlueprintRanges(blueprint, tables.lookup_range if tables else None)
+    if isinstance(villain, CFRPlayer) and isinstance(villain.strategy, BlueprintStrategy):
+        return _blueprint_ranges(villain.strategy.blueprint, long_run)
+    if isinstance(villain, CFRPlayer) and isinstance(villain.strategy, RiverStrategy):
+        return _with_river(_blueprint_ranges(villain.strategy.blueprint.blueprint, long_run))
     if villain.name in ("fold", "call"):
         return _always_call if villain.name == "call" else _always_fold
     if isinstance(villain, _HasRangePolicy):
@@ -56,14 +53,25 @@ def range_policy_of(villain: Player, long_run: bool = False) -> RangePolicy:
     )
 
 
+def _blueprint_ranges(blueprint: Blueprint, long_run: bool) -> BlueprintRanges:
+    tables = BucketTables.build(blueprint.abstraction, progress=True) if long_run else None
+    return BlueprintRanges(blueprint, tables.lookup_range if tables else None)
+
+
+def _with_river(blueprint: BlueprintRanges) -> RangePolicy:
+    """A blueprint's policy until the turn, and on the river `RiverStrategy`'s."""
+    river = _asking(RiverStrategy(BlueprintStrategy(blueprint.blueprint, blueprint.buckets)))
+    return lambda observation: (river if observation.street == RIVER else blueprint)(observation)
+
+
 class BlueprintRanges:
     """`BlueprintStrategy.range_policy`, fast enough for thousands of hands a second."""
 
     def __init__(self, blueprint: Blueprint, buckets: Buckets | None = None) -> None:
         """`buckets` defaults to computing a board's when it is first met."""
-        self._blueprint = blueprint
+        self.blueprint = blueprint
+        self.buckets = buckets or BoardMemory(blueprint.abstraction).lookup_range
         self._translator = Translator(blueprint.game, blueprint.tree)
-        self._buckets = buckets or BoardMemory(blueprint.abstraction).lookup_range
         self._board, self._board_buckets = np.empty(0), np.empty(0, np.int32)
 
     def __call__(self, observation: Observation) -> Reply:
@@ -73,7 +81,7 @@ class BlueprintRanges:
         actions = tuple(sorted({action for meaning in meanings for action in meaning}))
         # For each node that stands for the state: where its entries start (-1: it just calls), how many there are,
         # its weight, and which of the actions each one means.
-        starts = np.array([-1 if at.calls else self._blueprint.offsets[at.node] for at, _ in located], np.int64)
+        starts = np.array([-1 if at.calls else self.blueprint.offsets[at.node] for at, _ in located], np.int64)
         counts = np.array([len(meaning) for meaning in meanings], np.int64)
         weights = np.array([weight for _, weight in located])
         columns = np.zeros((len(located), counts.max()), np.int64)
@@ -82,7 +90,7 @@ class BlueprintRanges:
 
         def reply(board: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
             probabilities = np.zeros((N_HOLDINGS, len(actions)))
-            strategy = self._blueprint.strategy
+            strategy = self.blueprint.strategy
             _mix(strategy, starts, counts, weights, columns, self._buckets_on(board), probabilities)
             return actions, probabilities
 
@@ -91,34 +99,8 @@ class BlueprintRanges:
     def _buckets_on(self, board: np.ndarray) -> np.ndarray:
         """Of all holdings; a board is asked for many times in a row."""
         if board is not self._board:
-            self._board, self._board_buckets = board, self._buckets(board)
+            self._board, self._board_buckets = board, self.buckets(board)
         return self._board_buckets
-
-
-class BoardMemory:
-    """An abstraction's `lookup_range` that computes each board (up to suits) once: up to 400 MB, as they are met."""
-
-    def __init__(self, abstraction: Abstraction) -> None:
-        self._abstraction = abstraction
-        self._tables: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-
-    def lookup_range(self, board: np.ndarray) -> np.ndarray:
-        """Buckets (1326,) of all holdings; a blocked one's mean nothing."""
-        n_board = len(board)
-        if n_board == 0:
-            return PREFLOP_CLASSES.astype(np.int32)
-        if n_board not in self._tables:
-            keys = canonical_boards(n_board).keys
-            # Rows that are never written take no memory.
-            self._tables[n_board] = keys, np.zeros((len(keys), N_HOLDINGS), np.uint16), np.zeros(len(keys), np.bool_)
-        keys, table, known = self._tables[n_board]
-        renamed = np.empty(4, np.int64)
-        row = canonical_row(keys, board, n_board, renamed)
-        if not known[row]:
-            canonical = canonical_boards(n_board).cards[row].astype(np.int64)
-            table[row] = np.maximum(self._abstraction.lookup_range(canonical), 0)
-            known[row] = True
-        return table[row][holding_permutations()[renaming_code(renamed)]].astype(np.int32)
 
 
 @njit(cache=True)

@@ -1,4 +1,7 @@
-"""Players, by one string everywhere: `random`, `call`, `fold`, `tag`, `lag`, `cfr`, `cfr:PATH_OR_NAME`, `llm:PATH`."""
+"""Players, by one string everywhere: `random`, `call`, `fold`, `tag`, `lag`, `cfr`, `cfr:PATH_OR_NAME`, `llm:PATH`.
+
+A hold'em cfr player's spec may end in `+river`: it then solves the river again at the table.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from poker_env.players.simple import SIMPLE, SimplePlayer
 
 __all__ = ["PLAYER_SPECS", "Player", "make_player"]
 
-PLAYER_SPECS = (*SIMPLE, "cfr", "cfr:PATH_OR_NAME", "llm:PATH_OR_HUB_ID")
+PLAYER_SPECS = (*SIMPLE, "cfr", "cfr:PATH_OR_NAME", "cfr+river", "cfr:PATH_OR_NAME+river", "llm:PATH_OR_HUB_ID")
+RIVER_SUFFIX = "+river"
 
 
 def make_player(spec: str, game: Game) -> Player:
@@ -17,10 +21,11 @@ def make_player(spec: str, game: Game) -> Player:
     kind, _, argument = spec.partition(":")
     if kind in SIMPLE and not argument:
         return SimplePlayer(kind, SIMPLE[kind])
-    if kind == "cfr":
+    cfr, _, checkpoint = spec.removesuffix(RIVER_SUFFIX).partition(":")
+    if cfr == "cfr":
         from poker_env.players.cfr import load_cfr_player
 
-        return load_cfr_player(game, argument or None)
+        return load_cfr_player(game, checkpoint or None, resolve_river=spec.endswith(RIVER_SUFFIX))
     if kind == "llm" and argument:
         from poker_env.players.llm import load_llm_player
 

@@ -12,6 +12,7 @@ import numpy as np
 from poker_env.cfr import blueprint, exact
 from poker_env.cfr.checkpoint import Checkpoint, file_sha256, load_checkpoint
 from poker_env.cfr.play import BlueprintStrategy
+from poker_env.cfr.resolve import RiverStrategy
 from poker_env.errors import UserError
 from poker_env.games import Game
 from poker_env.hand import Answer
@@ -52,7 +53,7 @@ class CFRPlayer:
 
     def range_policy(self, observation: Observation) -> tuple[tuple[int, ...], np.ndarray]:
         """Hold'em: actions, and their probabilities (1326, actions) for every holding, see `BlueprintStrategy`."""
-        if not isinstance(self.strategy, BlueprintStrategy):
+        if not isinstance(self.strategy, BlueprintStrategy | RiverStrategy):
             raise TypeError(f"{self.name} plays {observation.game}: only hold'em has ranges")
         return self.strategy.range_policy(observation)
 
@@ -68,17 +69,23 @@ def _choose(policy: dict[int, float], coin: float) -> int:
     return action
 
 
-def load_cfr_player(game: Game, spec_argument: str | None) -> CFRPlayer:
+def load_cfr_player(game: Game, spec_argument: str | None, resolve_river: bool = False) -> CFRPlayer:
     """The player of the spec `cfr` (None: the opponent shipped for the game), `cfr:NAME` (shipped) or `cfr:PATH`.
 
-    Raises `UserError` when there is no such checkpoint, it is damaged, or solved for another game or other stakes.
+    With `resolve_river` the river is solved again at the table. Raises `UserError` when there is no such checkpoint,
+    it is damaged, or solved for another game or other stakes, or the game has no river.
     """
     path = _find(game, spec_argument)
     checkpoint = load_checkpoint(path)
     if checkpoint.game != game:
         raise UserError(f"{path} is a strategy for {checkpoint.game}, not for {game}: solve one with recipes/solve.py")
     name = f"cfr:{spec_argument}" if spec_argument else "cfr"
-    return CFRPlayer(name, _strategy(checkpoint, path), file_sha256(path))
+    strategy = _strategy(checkpoint, path)
+    if resolve_river:
+        if not isinstance(strategy, BlueprintStrategy):
+            raise UserError(f"{name}+river re-solves the river, but {game} has none: take {name}")
+        name, strategy = f"{name}+river", RiverStrategy(strategy)
+    return CFRPlayer(name, strategy, file_sha256(path))
 
 
 def shipped_names(game: Game) -> list[str]:

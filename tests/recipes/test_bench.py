@@ -51,6 +51,14 @@ def test_lookup_writes_its_figures(tmp_path, monkeypatch, capsys):
     assert "decisions/s" in capsys.readouterr().out
 
 
+def test_river_decisions_are_timed():
+    blueprint = Blueprint.from_checkpoint(load_checkpoint(OPPONENTS / "holdem-small.npz"))
+    figures = bench.bench_river(blueprint, hands=30)
+    assert figures.keys() == {"first decision", "odd bet"}
+    for figure in figures.values():
+        assert 0 < figure.sides["median"] <= figure.sides["95 %"] <= figure.sides["worst"]
+
+
 def test_unknown_benchmarks_are_one_line():
     with pytest.raises(UserError, match="invalid choice: 'speed'"):
         bench.main(["speed"])

@@ -9,11 +9,12 @@ import pytest
 from numba import njit
 
 from poker_env.cfr.cards import HOLDINGS, N_HOLDINGS, hand_value
+from poker_env.cfr.play import BoardMemory
 from poker_env.errors import UserError
 from poker_env.evaluation.equity import equities_against, preflop_equities
 from poker_env.evaluation.lbr import SETTINGS, LocalBestResponder, local_best_response
 from poker_env.evaluation.lbr_report import lbr_summary
-from poker_env.evaluation.ranges import BoardMemory, range_policy_of
+from poker_env.evaluation.ranges import range_policy_of
 from poker_env.games import HOLDEM_CARDS, make_deals, make_game
 from poker_env.players import make_player
 from poker_env.players.cfr import CFRPlayer
@@ -329,6 +330,18 @@ def test_the_recipe_writes_results(tmp_path, capsys):
     assert figures["mbb_per_hand"] == pytest.approx(750) and figures["standard_error"] == pytest.approx(0, abs=1e-9)
     assert record["by_seat"]["button"]["mbb_per_hand"] == pytest.approx(1000)
     assert "lbr:late against fold" in capsys.readouterr().out
+
+
+def test_the_recipe_meets_a_villain_that_re_solves_the_river(tmp_path):
+    arguments = ["--hero", "lbr:fcpa", "--hands", "20", "--seed", "1", "--output", str(tmp_path)]
+    won = {}
+    for villain in ("cfr:small", "cfr:small+river", "cfr:small+river"):
+        evaluate.main([*arguments, "--villain", villain])
+        record = json.loads((tmp_path / "results.json").read_text())
+        assert record["villain"] == villain and villain in record["checkpoints"]
+        mean = record["estimates"]["lbr"]["mbb_per_hand"]
+        assert won.setdefault(villain, mean) == mean
+    assert won["cfr:small"] != won["cfr:small+river"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from poker_env.cfr.cards import HOLDINGS
 from poker_env.cfr.checkpoint import load_checkpoint
 from poker_env.cfr.exact import TabularStrategy
+from poker_env.cfr.resolve import RiverStrategy
 from poker_env.errors import UserError
 from poker_env.games import HOLDEM_CARDS, make_deals, make_game
 from poker_env.hand import Answer
@@ -137,6 +138,41 @@ def test_names_and_files(tmp_path):
     assert load_cfr_player(HOLDEM, str(copy)).sha256 == default.sha256
     assert load_cfr_player(HOLDEM, "small").name == "cfr:small"
     assert load_cfr_player(HOLDEM, "small").sha256 != default.sha256
+
+
+def test_river_re_solving_is_part_of_the_name(tmp_path):
+    copy = tmp_path / "copy.npz"
+    copy.write_bytes((OPPONENTS / "holdem-small.npz").read_bytes())
+    small = make_player("cfr:small", HOLDEM)
+    for spec in ("cfr+river", "cfr:small+river", f"cfr:{copy}+river"):
+        player = make_player(spec, HOLDEM)
+        assert player.name == spec
+        assert isinstance(player.strategy, RiverStrategy)
+        assert (player.sha256 == small.sha256) == (spec != "cfr+river")
+    for game in ("kuhn", "leduc"):
+        with pytest.raises(UserError, match=f"but {game} has none: take cfr$"):
+            make_player("cfr+river", make_game(game))
+    for spec, message in [
+        ("cfr:none+river", "no checkpoint at none"),
+        ("tag+river", "unknown player"),
+        ("cfr+turn", "unknown"),
+    ]:
+        with pytest.raises(UserError, match=message) as caught:
+            make_player(spec, HOLDEM)
+        assert "\n" not in str(caught.value)
+
+
+def test_hands_are_played_with_the_river_re_solved():
+    """The same answers hand by hand as in a batch, and until the river those of the strategy without it."""
+    caller, deals = make_player("call", HOLDEM), make_deals(HOLDEM, 12, 2)
+    together = play(HOLDEM, deals, caller, make_player("cfr:small+river", HOLDEM))
+    player = make_player("cfr:small+river", HOLDEM)
+    assert together == [hand for deal in deals for hand in play(HOLDEM, [deal], caller, player)]
+    without = play(HOLDEM, deals, caller, make_player("cfr:small", HOLDEM))
+    moves = [[[d.move for d in hand.decisions] for hand in hands] for hands in (together, without)]
+    early = [[[move for move in hand if move.street < 3] for hand in hands] for hands in moves]
+    assert early[0] == early[1]
+    assert moves[0] != moves[1]
 
 
 def test_shipped_files_stay_small():
