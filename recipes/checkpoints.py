@@ -8,7 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from poker_env.errors import UserError
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from poker_env.errors import UserError, first_line
 from poker_env.files import write_atomically
 from poker_env.players.config import PokerConfig
 from poker_env.players.models import public_name
@@ -20,12 +23,34 @@ COMPLETE = "COMPLETE"
 def save_adapter(folder: Path, model: Any, tokenizer: Any, poker: PokerConfig) -> None:
     """Save a PEFT model's adapter, its tokenizer and `poker_config.json` as `folder`, all at once or not at all."""
     temporary = _temporary(folder)
-    model.save_pretrained(str(temporary))
+    model.save_pretrained(str(temporary), selected_adapters=["default"])  # not the copy that KL is measured to
     _name_base_model(temporary / "adapter_config.json", public_name(poker.base_model))
     (temporary / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
     tokenizer.save_pretrained(str(temporary))
     poker.save(temporary)
     _replace(temporary, folder)
+
+
+def load_adapter(model: PreTrainedModel, folder: Path, poker: PokerConfig) -> PeftModel:
+    """The model with a saved adapter to train on.
+
+    Raises `UserError` when it is damaged, or was trained on another game, model, prompt style or menu than `poker`.
+    """
+    saved = PokerConfig.load(folder)
+    for option, theirs, ours in (
+        ("game", saved.game.name, poker.game.name),
+        ("model_name_or_path", public_name(saved.base_model), public_name(poker.base_model)),
+        ("prompt_style", saved.style, poker.style),
+        ("menu_fractions", saved.fractions, poker.fractions),
+    ):
+        if theirs != ours:
+            raise UserError(f"adapter {folder} was trained with {option} {theirs}, not {ours}: set it to the same")
+    try:
+        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    except Exception as error:  # a damaged file: safetensors and peft raise many types
+        raise UserError(f"adapter {folder} can't be loaded: {first_line(error)}") from error
+    adapted.peft_config["default"].base_model_name_or_path = model.name_or_path  # or saving would ask the Hub
+    return adapted
 
 
 def copy_adapter(source: Path, folder: Path) -> None:

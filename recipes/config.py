@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import torch
 import yaml
+from peft import LoraConfig
 from trl import GRPOConfig, TrlParser
 
 from poker_env.errors import UserError
@@ -26,6 +27,12 @@ BASELINES = ("batch_mean", "leave_one_out")
 DTYPES = ("auto", "bfloat16", "float32")
 
 DEFAULT_REWARDS = ("chips", "illegal")
+
+LOSS_TYPES = ("dapo", "cispo")
+"""The losses that weigh tokens, and divide by all the tokens of an epoch, as merged rows need (`recipes.rows`)."""
+
+MOST_ROWS = {"kuhn": 32, "leduc": 512}
+"""More than the distinct legal decisions of an epoch, however many hands: 24 in Kuhn, 457 in 4,096 hands of Leduc."""
 
 
 @dataclass
@@ -55,6 +62,23 @@ class ExploitConfig(GRPOConfig):
         default_factory=lambda: ["all-linear"], metadata={"help": "layers it is put on"}
     )
 
+    # Where hero starts
+    adapter: str | None = field(
+        default=None, metadata={"help": "an adapter's folder to go on from; there is no warm start then"}
+    )
+    warm_start_player: str | None = field(
+        default=None,
+        metadata={"help": "a player to imitate before training: any player spec, or villain; default: none"},
+    )
+    warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its self-play to learn from"})
+    warm_start_steps: int = field(default=48, metadata={"help": "optimizer steps of the warm start"})
+    warm_start_batch_size: int = field(default=16, metadata={"help": "prompts per step and device"})
+    warm_start_learning_rate: float = field(default=2e-3, metadata={"help": "its peak; large models want less"})
+    warm_start_floor: float = field(
+        default=0.05,
+        metadata={"help": "how often the imitated player picks any action at random, so that hero keeps exploring"},
+    )
+
     # Credit
     rewards: list[str] = field(
         default_factory=lambda: list(DEFAULT_REWARDS),
@@ -66,12 +90,19 @@ class ExploitConfig(GRPOConfig):
     )
     rows_per_epoch: int | None = field(
         default=None,
-        metadata={"help": "training rows (decisions) per epoch; default: twice the hands. More are subsampled"},
+        metadata={
+            "help": "training rows per epoch, one for all decisions alike; default: twice the hands, at most 32 in "
+            "Kuhn and 512 in Leduc, where decisions repeat. Where they need more rows, a random part is trained on"
+        },
     )
     updates_per_epoch: int = field(default=1, metadata={"help": "optimizer steps on each epoch's rows"})
 
     # Watching and judging
     eval_hands: int = field(default=200, metadata={"help": "hands of the evaluations before and after; 0: none"})
+    exact_eval_every: int | None = field(
+        default=None,
+        metadata={"help": "epochs between exact evaluations; 0: none; default: 1 in Kuhn, 5 in Leduc, 0 in hold'em"},
+    )
     show_hands: int = field(default=1, metadata={"help": "hands replayed on the terminal each epoch"})
     resume: bool = field(default=False, metadata={"help": "continue the run in output_dir from its last saved epoch"})
 
@@ -89,7 +120,8 @@ class ExploitConfig(GRPOConfig):
         self._check()
         world = int(os.environ.get("WORLD_SIZE", "1"))
         batch = self.per_device_train_batch_size * world * self.updates_per_epoch
-        rows = self.rows_per_epoch or 2 * self.episodes_per_epoch
+        enough = MOST_ROWS.get(self.make_game().name, math.inf)
+        rows = self.rows_per_epoch or min(2 * self.episodes_per_epoch, enough)
         self.rows_per_epoch = max(2, math.ceil(rows / batch) * batch)
         # One group = the whole generation batch: the trainer's advantage is then return - batch mean.
         self.num_generations = self.rows_per_epoch
@@ -104,8 +136,8 @@ class ExploitConfig(GRPOConfig):
         self.use_cpu = not torch.cuda.is_available()
         self.bf16 = self.model_dtype() == torch.bfloat16
         self.reward_weights = [spec.weight for spec in self.reward_specs()]
-        if self.baseline == "leave_one_out":
-            self.reward_weights.append(-1.0)
+        # The rollout scales by the decisions' standard deviation; the trainer's would be that of merged rows.
+        self.scale_advantages, self.scale_rewards = self.scale_rewards == "batch", "none"
         super().__post_init__()
 
     def poker(self) -> PokerConfig:
@@ -117,6 +149,17 @@ class ExploitConfig(GRPOConfig):
             fractions=tuple(self.menu_fractions),
             max_new_tokens=self.max_completion_length,
             temperature=self.temperature,
+        )
+
+    def lora(self) -> LoraConfig:
+        """The adapter to put on the model."""
+        all_linear = self.lora_target_modules == ["all-linear"]
+        return LoraConfig(
+            r=self.lora_r,
+            lora_alpha=self.lora_alpha,
+            lora_dropout=self.lora_dropout,
+            target_modules="all-linear" if all_linear else self.lora_target_modules,
+            task_type="CAUSAL_LM",
         )
 
     def model_dtype(self) -> torch.dtype:
@@ -133,7 +176,10 @@ class ExploitConfig(GRPOConfig):
 
     def _check(self) -> None:
         self.poker()
-        for name in ("num_epochs", "episodes_per_epoch", "replicas", "updates_per_epoch", "lora_r"):
+        for name in (
+            *("num_epochs", "episodes_per_epoch", "replicas", "updates_per_epoch", "lora_r"),
+            *("warm_start_hands", "warm_start_steps", "warm_start_batch_size"),
+        ):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)} must be at least 1")
         for name in ("eval_hands", "show_hands", "seed"):
@@ -145,6 +191,10 @@ class ExploitConfig(GRPOConfig):
             raise UserError(
                 f"episodes_per_epoch {self.episodes_per_epoch} is not a multiple of replicas {self.replicas}"
             )
+        if not 0 <= self.warm_start_floor <= 1:
+            raise UserError(f"warm_start_floor {self.warm_start_floor} must be a probability, 0 to 1")
+        if self.exact_eval_every is not None and self.exact_eval_every < 0:
+            raise UserError(f"exact_eval_every {self.exact_eval_every} must not be negative")
         if self.baseline not in BASELINES:
             raise UserError(f"unknown baseline {self.baseline!r}: choose one of {', '.join(BASELINES)}")
         if self.baseline == "leave_one_out" and self.replicas < 2:
@@ -159,6 +209,15 @@ class ExploitConfig(GRPOConfig):
             raise UserError(f"temperature {self.temperature} must be above 0")
         if self.scale_rewards not in ("none", "batch"):
             raise UserError(f"scale_rewards {self.scale_rewards!r}: choose none or batch (a group is the whole batch)")
+        if self.loss_type not in LOSS_TYPES:
+            raise UserError(
+                f"loss_type {self.loss_type!r} weighs a row alike for many decisions: choose dapo or cispo"
+            )
+        if self.multi_objective_aggregation != "sum_then_normalize":
+            raise UserError(
+                f"multi_objective_aggregation {self.multi_objective_aggregation!r} can't tell merged decisions apart: "
+                "leave it out"
+            )
         if self.top_p != 1.0 or self.top_k or self.min_p:
             raise UserError("top_p, top_k and min_p bias the policy gradient: leave them out")
         if self.mask_truncated_completions:

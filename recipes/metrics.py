@@ -6,13 +6,16 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import t as student_t  # type: ignore[import-untyped]
 
 from poker_env.files import write_atomically
 from recipes.rollout import EpochHands
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -34,6 +37,11 @@ def epoch_metrics(epoch: int, hands: EpochHands, logs: dict[str, float], seconds
         "win_rate": float((hands.payoffs_bb > 0).mean()),
         "decisions": hands.decisions,
         "legal_rate": hands.legal / max(1, hands.decisions),
+        "returns": hands.returns_by_name,
+        "trained_decisions": hands.trained,
+        "rows": hands.rows,
+        "tokens_saved": hands.tokens_saved,
+        "prompt_tokens_saved": hands.prompt_tokens_saved,
         "loss": logs.get("loss"),
         "entropy": logs.get("entropy"),
         "kl": logs.get("kl"),
@@ -55,13 +63,18 @@ def write_metrics(run: Path, epochs: Sequence[dict[str, Any]]) -> None:
 
 
 def plot_learning_curve(run: Path, epochs: Sequence[dict[str, Any]], title: str) -> None:
-    """Save `learning_curve.png`: bb/hand with its 95 % interval, shaped return, legal answers and entropy by epoch."""
+    """Save `learning_curve.png`: bb/hand with its 95 % interval, shaped return, legal answers and entropy by epoch.
+
+    Where there are exact values, capture (or the value, where there is none) and the entropy of legal actions, too.
+    """
     from matplotlib.figure import Figure
 
     x = [epoch["epoch"] for epoch in epochs]
-    figure = Figure(figsize=(10, 7), layout="constrained")
+    exact = [epoch for epoch in epochs if "value" in epoch]
+    figure = Figure(figsize=(15 if exact else 10, 7), layout="constrained")
     figure.suptitle(title)
-    bb_axes, return_axes, rate_axes, entropy_axes = figure.subplots(2, 2, sharex=True).flat
+    panels = figure.subplots(2, 3 if exact else 2, sharex=True)
+    (bb_axes, return_axes), (rate_axes, entropy_axes) = panels[:, :2]
     bb = np.array([epoch["bb_per_hand"] for epoch in epochs])
     margin = np.array([epoch["bb_ci95"] or 0.0 for epoch in epochs])
     bb_axes.fill_between(x, bb - margin, bb + margin, alpha=0.2, linewidth=0)
@@ -77,12 +90,29 @@ def plot_learning_curve(run: Path, epochs: Sequence[dict[str, Any]], title: str)
     rate_axes.set_title("%")
     entropy_axes.plot(x, [epoch["entropy"] for epoch in epochs], marker=".")
     entropy_axes.set_title("policy entropy, nats per token")
-    for axes in (rate_axes, entropy_axes):
+    if exact:
+        _plot_exact(panels[0, 2], panels[1, 2], exact)
+    for axes in panels[1]:
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     write_atomically(run / "learning_curve.png", picture.getvalue())
+
+
+def _plot_exact(value_axes: Axes, entropy_axes: Axes, epochs: Sequence[dict[str, Any]]) -> None:
+    x = [epoch["epoch"] for epoch in epochs]
+    if epochs[-1]["capture"] is None:
+        value_axes.plot(x, [epoch["value"] for epoch in epochs], marker=".")
+        value_axes.set_title("exact value, chips/hand")
+    else:
+        value_axes.plot(x, [epoch["capture"] for epoch in epochs], marker=".")
+        value_axes.axhline(1, color="grey", linewidth=0.8)
+        value_axes.set_title("capture: 0 is villain's own play, 1 the best response")
+    value_axes.axhline(0, color="grey", linewidth=0.8)
+    entropy_axes.plot(x, [epoch["legal_entropy"] for epoch in epochs], marker=".")
+    entropy_axes.set_ylim(bottom=0)
+    entropy_axes.set_title("mean entropy of legal actions, nats")
 
 
 def _half_width(samples: Sequence[float]) -> float | None:

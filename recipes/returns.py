@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,21 +23,22 @@ def discounted_returns(rewards: ArrayLike, gamma: float) -> FloatArray:
     return returns
 
 
-def hand_return(rewards: ArrayLike, weights: ArrayLike, gamma: float) -> float:
-    """The weighted return of one hand from its start; 0 for a hand in which hero never acted.
+def returns_from_start(returns: Sequence[ArrayLike]) -> FloatArray:
+    """(hands, reward functions): each hand's return from its start, 0 for a hand in which hero never acted.
 
-    `rewards` is [reward functions, hero's decisions], `weights` is [reward functions].
+    `returns` has one array (reward functions, hero's decisions) per hand: what `discounted_returns` gives.
     """
-    returns = discounted_returns(rewards, gamma)
-    return float(np.asarray(weights) @ returns[:, 0]) if returns.shape[-1] else 0.0
+    arrays = [np.asarray(hand, dtype=np.float64) for hand in returns]
+    return np.array([hand[:, 0] if hand.shape[1] else np.zeros(len(hand)) for hand in arrays])
 
 
 def leave_one_out_baseline(hand_returns: ArrayLike) -> FloatArray:
     """For every play of a deal, the mean return of the deal's other replicas (RLOO, Kool et al. 2019).
 
-    `hand_returns` is [deals, replicas]: each hand's weighted return from its start (`hand_return`); so is the result.
-    Every decision of a hand is credited with its return-to-go minus its hand's baseline. The baseline doesn't depend
-    on what hero did in the hand itself, so the policy gradient stays unbiased.
+    `hand_returns` has replicas on the last axis, any axes before it (reward functions, deals): each hand's return from
+    its start, see `returns_from_start`. So has the result. Every decision of a hand is credited with its return-to-go
+    minus its hand's baseline, which doesn't depend on what hero did in the hand itself, so the policy gradient stays
+    unbiased.
 
     Raises `UserError` for fewer than two replicas.
     """
@@ -44,3 +47,16 @@ def leave_one_out_baseline(hand_returns: ArrayLike) -> FloatArray:
     if replicas < 2:
         raise UserError(f"a leave-one-out baseline needs at least 2 replicas of every deal, not {replicas}")
     return (returns.sum(axis=-1, keepdims=True) - returns) / (replicas - 1)
+
+
+def advantages(credit: ArrayLike, weights: ArrayLike, scale: bool = False) -> FloatArray:
+    """(decisions, reward functions): credit minus its mean over decisions, per reward function.
+
+    With `scale`, divided by the standard deviation of the weighted sum over reward functions, as TRL's
+    `scale_rewards="batch"` does it.
+    """
+    centred = np.array(credit, dtype=np.float64)
+    centred -= centred.mean(axis=0)
+    if scale and len(centred) > 1:
+        centred /= np.std(centred @ np.asarray(weights), ddof=1) + 1e-4
+    return centred

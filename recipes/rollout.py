@@ -1,7 +1,7 @@
-"""The rollout function for TRL's `GRPOTrainer`: plays whole hands and hands back one training row per hero decision.
+"""The rollout function for TRL's `GRPOTrainer`: plays whole hands and hands back their decisions as training rows.
 
-TRL asks for exactly as many rows as it passes prompts. An epoch's hands give however many decisions they give, so the
-rows are a uniform sample of them, or are filled up with rows that train nothing.
+TRL asks for exactly as many rows as it passes prompts. An epoch's hands give however many distinct decisions they
+give; `recipes.rows` makes the one out of the other.
 """
 
 from __future__ import annotations
@@ -21,37 +21,34 @@ from poker_env.players import Player, make_player
 from poker_env.players.llm import LLMPlayer
 from poker_env.table import play
 from recipes.config import ExploitConfig
-from recipes.returns import discounted_returns, hand_return, leave_one_out_baseline
-from reward_fns import RewardSpec
-
-BASELINE = "baseline"
-"""Name under which a baseline joins the reward functions, with weight -1."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One decision as TRL trains on it; `returns` has one return per reward function (and the baseline, if any)."""
-
-    prompt_ids: tuple[int, ...]
-    completion_ids: tuple[int, ...]
-    returns: tuple[float, ...] | None
-    """None for a row that trains nothing."""
+from recipes.returns import FloatArray, discounted_returns, leave_one_out_baseline, returns_from_start
+from recipes.rows import Row, to_trl, training_rows
 
 
 @dataclass(frozen=True)
 class EpochHands:
-    """What an epoch's hands came to, over all processes; a hand's return is weighted, shaped and discounted."""
+    """What an epoch's hands came to, over all processes; returns are shaped and discounted."""
 
     payoffs_bb: np.ndarray
     """(hands,): big blinds hero won."""
     returns: np.ndarray
-    """(hands,): return from the hand's start."""
+    """(hands,): weighted return from the hand's start."""
+    returns_by_name: dict[str, float]
+    """Each reward function's own mean return from the hand's start, unweighted."""
     deals: np.ndarray
     """(hands,): number of the hand's deal."""
     decisions: int
     legal: int
     seconds: float
     """Time it took to play them."""
+    prompt_tokens_saved: float
+    """Share of the prompts' tokens that sampling did not forward, because another decision's prompt was the same."""
+    trained: int
+    """Decisions that were trained on."""
+    rows: int
+    """Rows they were merged into."""
+    tokens_saved: float
+    """Share of those decisions' tokens that training did not forward, because they were merged."""
 
 
 class Rollout:
@@ -83,11 +80,20 @@ class Rollout:
         deals_per_epoch = self.config.episodes_per_epoch // self.config.replicas
         deals = make_deals(self.game, count, self.config.seed, start=epoch * deals_per_epoch + first)
         self.hands = play(self.game, deals, hero, self.villain, self.config.replicas)
-        by_hand = rows_of_hands(self.hands, self.rewards, self.config.gamma, self._replicas_for_baseline)
-        self.epoch = self._summary(first, time.monotonic() - started)
-        rows = [row for rows in by_hand for row in rows]
-        rng = np.random.default_rng((self.config.seed, epoch, trainer.accelerator.process_index))
-        return to_trl(fit_rows(rows, len(prompts), self._tokenizer.pad_token_id, rng))
+        seconds = time.monotonic() - started
+        returns = [discounted_returns(self._rewards_of(hand), self.config.gamma) for hand in self.hands]
+        starts = returns_from_start(returns).reshape(-1, len(self.rewards))
+        played = gather_object([decision_rows(self.hands, returns, self._baselines(starts))])  # process by process
+        rows = training_rows(
+            [row for rows in played for row in rows],
+            len(prompts) * trainer.accelerator.num_processes,
+            weights=[spec.weight for spec in self.rewards],
+            scale=self.config.scale_advantages,
+            pad_token_id=self._tokenizer.pad_token_id,
+            rng=np.random.default_rng((self.config.seed, epoch)),
+        )
+        self.epoch = self._summary(first, starts, played, rows, seconds)
+        return to_trl(rows[trainer.accelerator.process_index :: trainer.accelerator.num_processes])
 
     def metrics(self) -> dict[str, float]:
         """The last epoch's figures under the names that trackers see, after `poker/`."""
@@ -98,11 +104,12 @@ class Rollout:
             "avg_return": float(self.epoch.returns.mean()),
             "legal_rate": self.epoch.legal / max(1, self.epoch.decisions),
             "hands_per_second": len(self.epoch.payoffs_bb) / self.epoch.seconds,
+            "prompt_tokens_saved": self.epoch.prompt_tokens_saved,
+            "trained_decisions": self.epoch.trained,
+            "rows": self.epoch.rows,
+            "tokens_saved": self.epoch.tokens_saved,
+            **{f"return/{name}": value for name, value in self.epoch.returns_by_name.items()},
         }
-
-    @property
-    def _replicas_for_baseline(self) -> int:
-        return self.config.replicas if self.config.baseline == "leave_one_out" else 0
 
     def _share_of_deals(self, process: int, processes: int) -> tuple[int, int]:
         """First deal and number of deals of a process: as even as it goes."""
@@ -110,99 +117,96 @@ class Rollout:
         bounds = [deals * index // processes for index in (process, process + 1)]
         return bounds[0], bounds[1] - bounds[0]
 
-    def _summary(self, first_deal: int, seconds: float) -> EpochHands:
-        weights = [spec.weight for spec in self.rewards]
+    def _rewards_of(self, hand: Hand) -> FloatArray:
+        """(reward functions, hero's decisions): unweighted rewards."""
+        return np.array([spec(hand) for spec in self.rewards]).reshape(len(self.rewards), len(hand.hero_decisions))
+
+    def _baselines(self, starts: FloatArray) -> FloatArray:
+        """(hands, reward functions): what each hand's returns are measured against."""
+        if self.config.baseline == "batch_mean":  # it comes with the advantages, over the decisions trained on
+            return np.zeros_like(starts)
+        by_deal = starts.T.reshape(len(self.rewards), -1, self.config.replicas)
+        return leave_one_out_baseline(by_deal).reshape(len(self.rewards), -1).T
+
+    def _summary(
+        self, first_deal: int, starts: FloatArray, played: list[list[Row]], rows: list[Row], seconds: float
+    ) -> EpochHands:
         records = [
             (
                 hand.payoff_bb,
-                hand_return(_rewards(hand, self.rewards), weights, self.config.gamma),
+                start,
                 first_deal + index // self.config.replicas,
                 len(hand.hero_decisions),
                 sum(decision.legal for decision in hand.hero_decisions),
             )
-            for index, hand in enumerate(self.hands)
+            for index, (hand, start) in enumerate(zip(self.hands, starts, strict=True))
         ]
         payoffs, returns, deals, decisions, legal = (
             np.array(column) for column in zip(*gather_object(records), strict=True)
         )
-        return EpochHands(payoffs, returns, deals, int(decisions.sum()), int(legal.sum()), seconds)
+        asked = [[row.prompt_ids for row in rows] for rows in played]
+        return EpochHands(
+            payoffs_bb=payoffs,
+            returns=returns @ [spec.weight for spec in self.rewards],
+            returns_by_name=dict(
+                zip([spec.name for spec in self.rewards], map(float, returns.mean(axis=0)), strict=True)
+            ),
+            deals=deals,
+            decisions=int(decisions.sum()),
+            legal=int(legal.sum()),
+            seconds=seconds,
+            prompt_tokens_saved=_saved(
+                sum(len(prompt) for prompts in asked for prompt in set(prompts)),
+                sum(len(prompt) for prompts in asked for prompt in prompts),
+            ),
+            trained=sum(row.decisions for row in rows),
+            rows=sum(row.decisions > 0 for row in rows),
+            tokens_saved=_saved(
+                sum(row.tokens for row in rows if row.decisions), sum(row.tokens * row.decisions for row in rows)
+            ),
+        )
 
 
-def rows_of_hands(
-    hands: Sequence[Hand], rewards: Sequence[RewardSpec], gamma: float, replicas: int = 0
-) -> list[list[Row]]:
-    """Each hand's rows, one per hero decision, with its return-to-go per reward function.
+def decision_rows(hands: Sequence[Hand], returns: Sequence[FloatArray], baselines: FloatArray) -> list[Row]:
+    """One row per hero decision, hand by hand: its return-to-go minus its hand's baseline, per reward function.
 
-    With `replicas` of 2 or more, hands come replica by replica for each deal, and a last entry of `returns` is the
-    decision's leave-one-out baseline.
+    `returns` has one array (reward functions, hero's decisions) per hand, `baselines` is (hands, reward functions).
     """
-    rewards_of = [_rewards(hand, rewards) for hand in hands]
-    returns_of = [discounted_returns(hand_rewards, gamma) for hand_rewards in rewards_of]
-    if replicas:
-        weights = [spec.weight for spec in rewards]
-        totals = np.array([hand_return(hand_rewards, weights, gamma) for hand_rewards in rewards_of])
-        baselines = leave_one_out_baseline(totals.reshape(-1, replicas)).reshape(-1)
-        returns_of = [
-            np.vstack([returns, np.full(returns.shape[1], baseline)])
-            for returns, baseline in zip(returns_of, baselines, strict=True)
-        ]
     return [
-        [
-            Row(decision.answer.prompt_ids, decision.answer.completion_ids, tuple(map(float, returns[:, index])))
-            for index, decision in enumerate(hand.hero_decisions)
-        ]
-        for hand, returns in zip(hands, returns_of, strict=True)
+        Row(decision.answer.prompt_ids, decision.answer.completion_ids, tuple(map(float, own)))
+        for hand, of_hand, baseline in zip(hands, returns, baselines, strict=True)
+        for decision, own in zip(hand.hero_decisions, of_hand.T - baseline, strict=True)
     ]
 
 
-def fit_rows(rows: Sequence[Row], count: int, pad_token_id: int, rng: np.random.Generator) -> list[Row]:
-    """Exactly `count` rows: a uniform sample without replacement, or all of them and rows that train nothing."""
-    if len(rows) >= count:
-        return [rows[index] for index in np.sort(rng.choice(len(rows), count, replace=False))]
-    return [*rows, *[Row((pad_token_id,), (pad_token_id,), None)] * (count - len(rows))]
+def trl_reward_functions(config: ExploitConfig, rollout: Rollout) -> list[Callable[..., list[float]]]:
+    """One thin TRL reward function per reward function: it reads its credit out of the row.
 
-
-def to_trl(rows: Sequence[Row]) -> dict[str, Any]:
-    """Rows as the dictionary that TRL's rollout contract asks for."""
-    return {
-        "prompt_ids": [list(row.prompt_ids) for row in rows],
-        "completion_ids": [list(row.completion_ids) for row in rows],
-        "logprobs": None,
-        "env_mask": [[int(row.returns is not None)] * len(row.completion_ids) for row in rows],
-        "returns": [row.returns for row in rows],
-    }
-
-
-def trl_reward_functions(config: ExploitConfig, rollout: Rollout) -> list[Callable[..., list[float | None]]]:
-    """One thin TRL reward function per reward function (and the baseline): it reads its return out of the row.
-
-    Discounting is linear, so `reward_weights` and TRL's per-function metrics keep their usual meaning. The first one
-    also logs the epoch's poker figures as TRL metrics, for trackers.
+    Credit is linear in the rewards, so `reward_weights` keep their meaning. It is centred, so the means that TRL logs
+    per function are 0; the first one logs the epoch's own figures as TRL metrics, returns among them, for trackers.
     """
     names = [spec.name for spec in config.reward_specs()]
-    if config.baseline == "leave_one_out":
-        names.append(BASELINE)
-    readers = [_return_reader(index, name) for index, name in enumerate(names)]
+    readers = [_credit_reader(index, name) for index, name in enumerate(names)]
 
     def first_reader(
-        returns: list[tuple[float, ...] | None], log_metric: Callable[[str, float], None], **_: Any
-    ) -> list[float | None]:
+        credit: list[tuple[float, ...]], log_metric: Callable[[str, float], None], **_: Any
+    ) -> list[float]:
         for name, value in rollout.metrics().items():
             log_metric(f"poker/{name}", value)
-        return readers[0](returns)
+        return readers[0](credit)
 
     first_reader.__name__ = names[0]
     return [first_reader, *readers[1:]]
 
 
-def _return_reader(index: int, name: str) -> Callable[..., list[float | None]]:
-    def reader(returns: list[tuple[float, ...] | None], **_: Any) -> list[float | None]:
-        return [None if row is None else row[index] for row in returns]
+def _credit_reader(index: int, name: str) -> Callable[..., list[float]]:
+    def reader(credit: list[tuple[float, ...]], **_: Any) -> list[float]:
+        return [row[index] for row in credit]
 
     reader.__name__ = name
     return reader
 
 
-def _rewards(hand: Hand, rewards: Sequence[RewardSpec]) -> np.ndarray:
-    """(reward functions, hero's decisions): unweighted rewards."""
-    return np.array([spec(hand) for spec in rewards]).reshape(len(rewards), len(hand.hero_decisions))
+def _saved(forwarded: int, tokens: int) -> float:
+    """The share of tokens that was saved when so many were forwarded."""
+    return 1 - forwarded / max(1, tokens)

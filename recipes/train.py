@@ -14,23 +14,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import PeftModel
 from rich.console import Console
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging as transformers_logging
 from trl import GRPOTrainer
 
-from poker_env.cfr.parallel import available_cores
 from poker_env.evaluation.match import Evaluation, evaluate
 from poker_env.evaluation.results import comparison_table, write_results
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.models import load_model, load_tokenizer
-from recipes.checkpoints import check_run_folder, last_complete_checkpoint, save_adapter
+from recipes.checkpoints import check_run_folder, last_complete_checkpoint, load_adapter, save_adapter
 from recipes.cli import output_folder, run
 from recipes.config import ExploitConfig, parse_config
+from recipes.cores import use_all_cores
+from recipes.exact import ExactWatch
 from recipes.rollout import Rollout, trl_reward_functions
+from recipes.warm_start import FOLDER, warm_start
 from recipes.watch import Watcher
 
 EVALUATION_SEED_OFFSET = 1_000_003
@@ -47,7 +48,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def train(config: ExploitConfig, command: str) -> None:
-    """Train, then judge the adapter against the model it started from, on the same deals."""
+    """Train, then judge the adapter against what it was made from (the model, or `config.adapter`), on the same deals.
+
+    A warm start is part of the training.
+    """
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func: pinned, and under a contract test
     # Rows that fill an epoch up have no reward on purpose.
     logging.getLogger("trl.trainer.grpo_trainer").addFilter(lambda record: "returned None" not in record.getMessage())
@@ -56,14 +60,14 @@ def train(config: ExploitConfig, command: str) -> None:
     folder = Path(str(config.output_dir))
     tokenizer = load_tokenizer(config.model_name_or_path)
     rollout = Rollout(config, tokenizer)
-    model = load_model(config.model_name_or_path, config.model_dtype())
-    trainer = make_trainer(config, model, tokenizer, rollout, [Watcher(config, rollout, tokenizer, console)])
+    watcher = Watcher(config, rollout, tokenizer, console, ExactWatch.of(config, rollout.villain))
+    trainer = make_trainer(config, starting_model(config, rollout, console), tokenizer, rollout, [watcher])
     console.print(
         f"[bold]{config.model_name_or_path}[/] against [bold]{rollout.villain.name}[/] at {config.make_game()}: "
         f"{config.num_epochs} epochs of {config.episodes_per_epoch} hands, {config.rows_per_epoch} rows each, "
         f"on {trainer.accelerator.device}"
     )
-    before = judge(trainer, rollout, folder / "evaluation_before", command, adapter=False)
+    before = judge(trainer, rollout, folder / "evaluation_before", command, adapter=config.adapter is not None)
     checkpoint = last_complete_checkpoint(folder) if config.resume else None
     if checkpoint is not None:
         console.print(f"resuming from {checkpoint}")
@@ -78,15 +82,29 @@ def train(config: ExploitConfig, command: str) -> None:
     trainer.accelerator.wait_for_everyone()
 
 
+def starting_model(config: ExploitConfig, rollout: Rollout, console: Console) -> PreTrainedModel | PeftModel:
+    """The model, with the adapter it starts with where it has one: `config.adapter`, or the warm start's."""
+    folder = Path(config.adapter) if config.adapter else None
+    if folder is None and config.warm_start_player is not None:
+        folder = Path(str(config.output_dir)) / FOLDER
+        if not (config.resume and folder.exists()):
+            warm_start(config, rollout.villain, folder, console)
+    set_seed(config.seed)  # a new adapter's weights are random
+    model = load_model(config.model_name_or_path, config.model_dtype())
+    return model if folder is None else load_adapter(model, folder, config.poker())
+
+
 def make_trainer(
     config: ExploitConfig,
-    model: PreTrainedModel,
+    model: PreTrainedModel | PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     rollout: Rollout,
     callbacks: Sequence[TrainerCallback],
 ) -> GRPOTrainer:
-    """A stock `GRPOTrainer` around the rollout, with a new LoRA adapter on the model."""
-    all_linear = config.lora_target_modules == ["all-linear"]
+    """A stock `GRPOTrainer` around the rollout: it goes on with the model's adapter, or puts a new one on it.
+
+    Where `beta` is above 0, KL is measured to where it starts: to a copy of the adapter, or to the model.
+    """
     trainer = GRPOTrainer(
         model=model,
         args=config,
@@ -94,13 +112,7 @@ def make_trainer(
         # Dummies: the deals come from the rollout, which goes by the trainer's step.
         train_dataset=Dataset.from_dict({"prompt": [f"epoch {epoch}" for epoch in range(1, config.num_epochs + 1)]}),
         processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=config.lora_r,
-            lora_alpha=config.lora_alpha,
-            lora_dropout=config.lora_dropout,
-            target_modules="all-linear" if all_linear else config.lora_target_modules,
-            task_type="CAUSAL_LM",
-        ),
+        peft_config=None if isinstance(model, PeftModel) else config.lora(),
         rollout_func=rollout,
         callbacks=list(callbacks),
     )
@@ -124,12 +136,6 @@ def judge(trainer: GRPOTrainer, rollout: Rollout, folder: Path, command: str, *,
             evaluation = evaluate(*arguments)
     write_results(folder, evaluation, command)
     return evaluation
-
-
-def use_all_cores() -> None:
-    """On a CPU, share the cores among the machine's processes: `accelerate launch` leaves each with one thread."""
-    if not torch.cuda.is_available():
-        torch.set_num_threads(max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 if __name__ == "__main__":

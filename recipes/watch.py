@@ -12,8 +12,10 @@ from rich.panel import Panel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from poker_env.hand import Hand, write_hands
+from poker_env.players.llm import LLMPlayer
 from recipes.checkpoints import copy_adapter, epoch_folder, mark_complete, save_adapter
 from recipes.config import ExploitConfig
+from recipes.exact import ExactWatch, describe
 from recipes.metrics import epoch_metrics, plot_learning_curve, read_metrics, write_metrics
 from recipes.returns import discounted_returns
 from recipes.rollout import Rollout
@@ -26,11 +28,15 @@ SAVED_HANDS = 8
 class Watcher(TrainerCallback):
     """Reports and saves each epoch. An adapter `epoch_NNN` is the one after NNN epochs, so it plays epoch NNN + 1."""
 
-    def __init__(self, config: ExploitConfig, rollout: Rollout, tokenizer: Any, console: Console) -> None:
+    def __init__(
+        self, config: ExploitConfig, rollout: Rollout, tokenizer: Any, console: Console, exact: ExactWatch | None
+    ) -> None:
+        """`exact` says when to work out hero's exact value, too: that of its policy after an epoch's updates."""
         self.config = config
         self.rollout = rollout
         self.tokenizer = tokenizer
         self.console = console
+        self.exact = exact
         self.run = Path(str(config.output_dir))
         self._started = time.monotonic()
         self._first_epoch = 0
@@ -45,6 +51,8 @@ class Watcher(TrainerCallback):
             write_metrics(self.run, [row for row in read_metrics(self.run) if row["epoch"] <= self._first_epoch])
             if self._first_epoch == 0:
                 save_adapter(epoch_folder(self.run, 0), kwargs["model"], self.tokenizer, self.config.poker())
+                if self.exact is not None:
+                    self.console.print(f"[bold]start[/]  {describe(self.exact.metrics(self._hero(kwargs['model'])))}")
 
     def on_log(
         self,
@@ -61,6 +69,8 @@ class Watcher(TrainerCallback):
         epochs = read_metrics(self.run)
         seconds = time.monotonic() - self._started - sum(row["seconds"] for row in epochs[self._first_epoch :])
         row = epoch_metrics(number, self.rollout.epoch, logs, seconds)
+        if self.exact is not None and self.exact.due(number):
+            row |= self.exact.metrics(self._hero(kwargs["model"]))
         best = row["avg_return"] > max((earlier["avg_return"] for earlier in epochs), default=float("-inf"))
         epochs.append(row)
         write_metrics(self.run, epochs)
@@ -77,6 +87,9 @@ class Watcher(TrainerCallback):
             save_adapter(epoch_folder(self.run, epoch), kwargs["model"], self.tokenizer, self.config.poker())
             mark_complete(self.run, state.global_step)
 
+    def _hero(self, model: Any) -> LLMPlayer:
+        return LLMPlayer(model, self.tokenizer, self.config.poker())
+
     def _print(self, row: dict[str, Any], best: bool) -> None:
         for hand in self.rollout.hands[: self.config.show_hands]:
             self.console.print(Panel(escape(replay(hand, self.rollout.rewards, self.config.gamma)), title="one hand"))
@@ -84,8 +97,9 @@ class Watcher(TrainerCallback):
         left = elapsed / (row["epoch"] - self._first_epoch) * (self.config.num_epochs - row["epoch"])
         margin = "" if row["bb_ci95"] is None else f" ± {row['bb_ci95']:.1f}"
         extra = f"  KL {row['kl']:.3f}" if row["kl"] is not None else ""
+        exact = f"  [bold]{describe(row)}[/]" if "value" in row else ""
         self.console.print(
-            f"[bold]epoch {row['epoch']}/{self.config.num_epochs}[/]  {row['hands']} hands"
+            f"[bold]epoch {row['epoch']}/{self.config.num_epochs}[/]{exact}  {row['hands']} hands"
             f"  return {row['avg_return']:+.2f}{' [green]best[/]' if best else ''}"
             f"  bb/hand {row['bb_per_hand']:+.1f}{margin}  won {row['win_rate']:.0%}  legal {row['legal_rate']:.0%}"
             f"  loss {row['loss']:.3f}  entropy {row['entropy']:.2f}{extra}  grad {row['grad_norm']:.2f}"

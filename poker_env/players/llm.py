@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from poker_env.errors import UserError, first_line
@@ -17,10 +20,22 @@ from poker_env.menu import MenuItem, make_menu
 from poker_env.players.config import FILE_NAME, PokerConfig
 from poker_env.players.generate import sample_completions
 from poker_env.players.models import load_model, load_tokenizer
+from poker_env.players.score import completion_probabilities
 from poker_env.prompts import TOKEN, Messages, build_messages, offered_tokens, parse_answer
 from poker_env.state import Observation
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A decision as a model is asked it."""
+
+    menu: tuple[MenuItem, ...]
+    text: str
+    """The prompt, as people read it."""
+    prompt_ids: tuple[int, ...]
+    """The prompt's token ids, ready for the model's answer."""
 
 
 class LLMPlayer:
@@ -43,23 +58,57 @@ class LLMPlayer:
         self.name = name
         self.sha256: str | None = None
         """Of the adapter's weights, None without one."""
-        self._batch_size = batch_size or (512 if model.device.type == "cuda" else 32)
+        self._batch_size = batch_size or (512 if model.device.type == "cuda" else 128)
         self._eos_ids = _end_tokens(model, tokenizer)
 
     def act(self, observations: Sequence[Observation]) -> list[Answer]:
         """One answer per observation; `action` is None where the model named no legal token."""
+        questions = self.ask(observations)
+        completions = self.complete(
+            [question.prompt_ids for question in questions],
+            [[item.token for item in question.menu] for question in questions],
+            [observation.coin_seed for observation in observations],
+        )
+        return list(map(self._answer, questions, completions))
+
+    def policy(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
+        """For each observation, the probability of each action on its menu, by OpenSpiel's id.
+
+        It is the probability that the answer begins with the action's token, spelled as the tokenizer spells it, and
+        that the token ends there, at the sampling temperature. `act` takes the action at least that often: it also
+        reads tokens that come later in the answer, or in another spelling. A model trained to answer with a token does
+        none of that, so there the two agree. What lacks to a sum of 1 is to be counted as answers without a legal
+        token, which end the hand as a fold.
+        """
+        questions = self.ask(observations)
+        probabilities = completion_probabilities(
+            self.model,
+            [question.prompt_ids for question in questions],
+            [[self.spell(item.token) for item in question.menu] for question in questions],
+            may_follow=self._ends_a_token,
+            max_new_tokens=self.config.max_new_tokens,
+            temperature=self.config.temperature,
+            batch_size=self._batch_size,
+        )
+        return [
+            {item.action: probability for item, probability in zip(question.menu, row, strict=True)}
+            for question, row in zip(questions, probabilities, strict=True)
+        ]
+
+    def ask(self, observations: Sequence[Observation]) -> list[Question]:
+        """What the model is asked at each observation."""
         menus = [make_menu(observation, self.config.fractions) for observation in observations]
         messages = [
             build_messages(observation, menu, self.config.style)
             for observation, menu in zip(observations, menus, strict=True)
         ]
-        tokens = [[item.token for item in menu] for menu in menus]
-        prompts = [self.encode(message) for message in messages]
-        completions = self.complete(prompts, tokens, [observation.coin_seed for observation in observations])
-        return [
-            self._answer(menu, prompt_messages, prompt, completion)
-            for menu, prompt_messages, prompt, completion in zip(menus, messages, prompts, completions, strict=True)
-        ]
+        texts = ["\n".join(message["content"] for message in prompt) for prompt in messages]
+        ids_of = {text: tuple(self.encode(prompt)) for text, prompt in dict(zip(texts, messages, strict=True)).items()}
+        return [Question(menu, text, ids_of[text]) for menu, text in zip(menus, texts, strict=True)]
+
+    def spell(self, token: str) -> list[int]:
+        """Token ids of an action token at the start of an answer."""
+        return list(self.tokenizer.encode(token, add_special_tokens=False))
 
     def encode(self, messages: Messages) -> list[int]:
         """Token ids of chat messages, ready for the model's answer."""
@@ -89,16 +138,22 @@ class LLMPlayer:
             batch_size=self._batch_size,
         )
 
-    def _answer(
-        self, menu: Sequence[MenuItem], messages: Messages, prompt: list[int], completion: list[int]
-    ) -> Answer:
+    @cached_property
+    def _ends_a_token(self) -> torch.Tensor:
+        """(vocabulary,) bool: what may follow an action token without making it another word, as A1 into A10."""
+        ends = torch.zeros(self.model.config.vocab_size, dtype=torch.bool)
+        pieces = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
+        ends[: len(pieces)] = torch.tensor([re.match("[A-Za-z0-9]", piece) is None for piece in pieces])
+        return ends
+
+    def _answer(self, question: Question, completion: list[int]) -> Answer:
         text = str(self.tokenizer.decode(completion, skip_special_tokens=True))
-        item = parse_answer(text, menu)
+        item = parse_answer(text, question.menu)
         return Answer(
             action=item.action if item else None,
-            prompt="\n".join(message["content"] for message in messages),
+            prompt=question.text,
             completion=text,
-            prompt_ids=tuple(prompt),
+            prompt_ids=question.prompt_ids,
             completion_ids=tuple(completion),
         )
 

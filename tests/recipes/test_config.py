@@ -27,6 +27,8 @@ def parse(*argv):
         (["--gamma", "1.5"], "gamma 1.5"),
         (["--temperature", "0"], "temperature 0"),
         (["--scale_rewards", "group"], "scale_rewards 'group'"),
+        (["--loss_type", "grpo"], "loss_type 'grpo'"),
+        (["--multi_objective_aggregation", "normalize_then_sum"], "multi_objective_aggregation"),
         (["--top_p", "0.9"], "top_p"),
         (["--mask_truncated_completions", "true"], "mask_truncated_completions"),
         (["--use_vllm", "true"], "use_vllm"),
@@ -72,6 +74,19 @@ def test_one_group_is_the_whole_generation_batch():
     assert config.max_steps == config.num_epochs * 2
 
 
-def test_the_baseline_joins_the_rewards_with_weight_minus_one():
+def test_the_weights_are_those_of_the_rewards_whatever_the_baseline():
     config = parse("--baseline", "leave_one_out", "--replicas", "2", "--rewards", "chips", "bluff=0.5")
-    assert config.reward_weights == [1.0, 0.5, -1.0]
+    assert config.reward_weights == [1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("game", "hands", "rows"), [("kuhn", 1024, 32), ("kuhn", 8, 16), ("leduc", 4096, 512), ("holdem", 1024, 2048)]
+)
+def test_rows_are_twice_the_hands_but_no_more_than_a_small_game_has_decisions(game, hands, rows):
+    assert parse("--game", game, "--episodes_per_epoch", str(hands)).rows_per_epoch == rows
+
+
+def test_the_trainer_never_scales_by_the_standard_deviation_of_merged_rows():
+    config = parse("--scale_rewards", "batch")
+    assert (config.scale_advantages, config.scale_rewards) == (True, "none")
+    assert not parse().scale_advantages

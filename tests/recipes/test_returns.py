@@ -9,7 +9,7 @@ from poker_env.errors import UserError
 from poker_env.games import Deal, make_game
 from poker_env.hand import Answer
 from poker_env.table import play
-from recipes.returns import discounted_returns, hand_return, leave_one_out_baseline
+from recipes.returns import advantages, discounted_returns, leave_one_out_baseline, returns_from_start
 from reward_fns import load_reward
 
 KUHN = make_game("kuhn")
@@ -69,7 +69,7 @@ def test_a_kuhn_deal_by_hand():
     Replica 0 bets and is called: chips 2, one bet.           G = [2 + 2*0.1] = [2.2]
     Replica 1 checks, is bet into and calls: chips 0, then 2. G = [0.5*2, 2]  = [1, 2]
     Replica 2 checks, is bet into and folds: chips 0, then -1. G = [-0.5, -1]
-    Baselines, from the other two hands' returns at their start (2.2, 1, -0.5):
+    Baselines, from the other two hands' returns at their start, (2, 1, -0.5) and (0.1, 0, 0); weighted, those are
     (1 - 0.5)/2 = 0.25, (2.2 - 0.5)/2 = 0.85, (2.2 + 1)/2 = 1.6.
     """
     hero = Hero([BET, CHECK, CHECK, CALL, FOLD])
@@ -85,12 +85,12 @@ def test_a_kuhn_deal_by_hand():
         [[-0.5, -1], [0, 0]],
     ]
 
-    starts = [hand_return([spec(hand) for spec in specs], weights, 0.5) for hand in hands]
-    assert starts == pytest.approx([2.2, 1.0, -0.5])
-    baselines = leave_one_out_baseline([starts])[0]
-    assert baselines == pytest.approx([0.25, 0.85, 1.6])
+    starts = returns_from_start(returns)
+    assert starts.tolist() == [[2, 0.1], [1, 0], [-0.5, 0]]
+    baselines = leave_one_out_baseline(starts.T)
+    assert np.dot(weights, baselines) == pytest.approx([0.25, 0.85, 1.6])
 
-    credit = [np.dot(weights, per_function) - baselines[i] for i, per_function in enumerate(returns)]
+    credit = [np.dot(weights, per_function - baselines[:, [i]]) for i, per_function in enumerate(returns)]
     assert [row.tolist() for row in credit] == [
         pytest.approx([1.95]),
         pytest.approx([0.15, 1.15]),
@@ -99,7 +99,7 @@ def test_a_kuhn_deal_by_hand():
 
 
 def test_a_hand_without_hero_decisions_has_no_return():
-    assert hand_return([[], []], [1.0, 2.0], 0.9) == 0.0
+    assert returns_from_start([[[], []], [[3.0, 1.0], [2.0, 0.0]]]).tolist() == [[0.0, 0.0], [3.0, 2.0]]
 
 
 @given(st.integers(2, 6).flatmap(lambda n: st.lists(st.lists(finite, min_size=n, max_size=n), min_size=1, max_size=4)))
@@ -114,3 +114,24 @@ def test_the_baseline_is_the_mean_of_the_others(hand_returns):
 def test_one_replica_has_no_others():
     with pytest.raises(UserError, match="2 replicas"):
         leave_one_out_baseline([[1.0], [2.0]])
+
+
+credits = st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), min_size=1, max_size=20)
+
+
+@given(credits, st.floats(-1e3, 1e3))
+def test_advantages_have_no_mean_and_do_not_mind_a_constant(credit, constant):
+    found = advantages(credit, [1.0, 2.0])
+    assert found.mean(axis=0) == pytest.approx(0, abs=1e-9)
+    assert found == pytest.approx(advantages(np.array(credit) + constant, [1.0, 2.0]), abs=1e-9)
+    assert np.subtract(found[0], found[-1]) == pytest.approx(np.subtract(credit[0], credit[-1]), abs=1e-9)
+
+
+def test_scaled_advantages_have_a_weighted_sum_of_standard_deviation_one():
+    credit = np.random.default_rng(0).normal(size=(50, 2)) * [3.0, 7.0]
+    found = advantages(credit, [1.0, -2.0], scale=True)
+    assert np.std(found @ [1.0, -2.0], ddof=1) == pytest.approx(1, rel=1e-4)
+    assert found / advantages(credit, [1.0, -2.0]) == pytest.approx(
+        np.full((50, 2), found[0, 0] / (credit - credit.mean(axis=0))[0, 0])
+    )
+    assert advantages([[4.0, 2.0]], [1.0, 1.0], scale=True).tolist() == [[0.0, 0.0]]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,15 @@ import pytest
 from safetensors.numpy import load_file
 
 from poker_env.errors import UserError
+from poker_env.evaluation.exact_value import ExactJudge, exact_policy, legal_entropy
+from poker_env.games import make_game
 from poker_env.hand import read_hands
+from poker_env.players import make_player
 from poker_env.players.llm import PokerLLMAgent
+from recipes.checkpoints import epoch_folder
+from recipes.config import parse_config
+from recipes.exact import ExactWatch
+from recipes.solve import main as solve
 from recipes.train import main
 
 ROOT = Path(__file__).parents[2]
@@ -150,3 +158,152 @@ def test_training_raises_what_is_rewarded(tiny_model_dir, tmp_path):
         for name in ("evaluation_before", "evaluation")
     ]
     assert mixes[0]["bet"] < 0.3 < 0.7 < mixes[1]["bet"]
+
+
+# Exact values, warm starts and adapters to go on from
+
+WARM = (
+    *("--warm_start_player", "villain", "--warm_start_hands", "200"),
+    *("--warm_start_steps", "60", "--warm_start_learning_rate", "3e-3"),
+)
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def weak(tmp_path_factory):
+    """The spec of a villain that leaves something to win."""
+    path = tmp_path_factory.mktemp("opponents") / "weak.npz"
+    solve(["--game", "kuhn", "--algorithm", "cfr", "--iterations", "5", "--output", str(path)])
+    return f"cfr:{path}"
+
+
+@pytest.fixture(scope="module")
+def warm_run(tiny_model_dir, weak, tmp_path_factory):
+    """Warm start, then training with KL to where it started."""
+    output_dir = tmp_path_factory.mktemp("warm_run")
+    main(arguments(tiny_model_dir, output_dir, "--villain", weak, *WARM, "--beta", "0.1", "--show_hands", "0"))
+    return output_dir
+
+
+def test_exact_values_are_those_of_the_adapter_after_the_epoch(warm_run, weak):
+    kuhn = make_game("kuhn")
+    judge = ExactJudge(kuhn, make_player(weak, kuhn))
+    for row in metrics(warm_run):
+        policy = exact_policy(kuhn, make_player(f"llm:{epoch_folder(warm_run, row['epoch'])}", kuhn))
+        found = judge.judge(policy)
+        assert row["value"] == pytest.approx(found.value, abs=0.01)  # bfloat16, when loaded by its spec
+        assert row["capture"] == pytest.approx(row["value"] / found.best_response)
+        assert row["legal_entropy"] == pytest.approx(legal_entropy(policy), abs=0.05)
+
+
+def test_an_equilibrium_has_a_value_but_leaves_nothing_to_capture(finished_run):
+    for row in metrics(finished_run):
+        assert row["value"] < 0 and row["best_response"] < 1e-3 and row["capture"] is None
+
+
+@pytest.mark.parametrize(
+    ("game", "options", "due"),
+    [
+        ("kuhn", [], [0, 1, 2, 3, 4, 5, 6, 7]),
+        ("leduc", [], [0, 5, 7]),  # the last one always
+        ("kuhn", ["--exact_eval_every", "3"], [0, 3, 6, 7]),
+        ("kuhn", ["--exact_eval_every", "0"], None),
+        ("holdem", [], None),
+    ],
+)
+def test_exact_values_come_as_often_as_asked(game, options, due):
+    config = parse_config(["--game", game, "--num_epochs", "7", "--output_dir", "unused", *options])
+    watch = ExactWatch.of(config, make_player("call", make_game(game)))
+    assert due == (watch and [epoch for epoch in range(8) if watch.due(epoch)])
+
+
+@pytest.mark.parametrize(("game", "villain"), [("kuhn", "tag"), ("holdem", "call")])
+def test_exact_values_that_cannot_be_had_are_only_missed_when_asked_for(game, villain):
+    options = ["--game", game, "--output_dir", "unused"]
+    player = make_player(villain, make_game(game))
+    assert ExactWatch.of(parse_config(options), player) is None
+    with pytest.raises(UserError, match=r"exact (policy|values)"):
+        ExactWatch.of(parse_config([*options, "--exact_eval_every", "1"]), player)
+
+
+def test_training_goes_on_from_the_warm_start(warm_run):
+    start, final = adapter(warm_run / "warm_start"), adapter(warm_run / "final")
+    assert same(start, adapter(warm_run / "epoch_000"))
+    assert start.keys() == final.keys() and not same(start, final)
+    assert all(row["legal_rate"] > 0.8 for row in metrics(warm_run))  # from the first epoch on
+
+
+def test_kl_is_measured_to_the_warm_start(warm_run):
+    assert metrics(warm_run)[0]["kl"] == pytest.approx(0, abs=1e-6)  # to the model itself it would not be
+    assert metrics(warm_run)[2]["kl"] > 1e-5
+    for folder in ("epoch_003", "best", "final"):
+        assert not (warm_run / folder / "ref").exists()  # what it is measured to is no part of an adapter
+
+
+def test_an_adapter_can_be_gone_on_from(warm_run, tiny_model_dir, tmp_path):
+    start = warm_run / "warm_start"
+    main(arguments(tiny_model_dir, tmp_path, "--adapter", str(start), *WARM, "--num_epochs", "1"))
+    assert same(adapter(start), adapter(tmp_path / "epoch_000"))
+    assert not (tmp_path / "warm_start").exists()
+    before = json.loads((tmp_path / "evaluation_before" / "results.json").read_text())
+    assert before["legal_rate"] > 0.8  # what it started from is judged, not the bare model
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--adapter", "/no/such/adapter"], "/no/such/adapter"),
+        (["--game", "leduc"], "was trained with game kuhn, not leduc"),
+        (["--prompt_style", "classic"], "was trained with prompt_style compact, not classic"),
+        (["--menu_fractions", "0.5"], "was trained with menu_fractions"),
+        (["--warm_start_player", "shark", "--adapter", ""], "unknown player 'shark'"),
+    ],
+)
+def test_mistakes_with_adapters_end_in_one_line(options, message, warm_run, tiny_model_dir, tmp_path):
+    with pytest.raises(UserError) as caught:
+        main(arguments(tiny_model_dir, tmp_path / "run", "--adapter", str(warm_run / "warm_start"), *options))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_damaged_adapter_ends_in_one_line(warm_run, tiny_model_dir, tmp_path):
+    damaged = shutil.copytree(warm_run / "warm_start", tmp_path / "damaged")
+    (damaged / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="can't be loaded") as caught:
+        main(arguments(tiny_model_dir, tmp_path / "run", "--adapter", str(damaged)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_killed_in_or_after_its_warm_start_ends_as_if_it_had_not_been(warm_run, tiny_model_dir, weak, tmp_path):
+    options = ("--villain", weak, *WARM, "--beta", "0.1", "--show_hands", "0", "--eval_hands", "0", "--resume")
+    command = [sys.executable, "recipes/train.py", *arguments(tiny_model_dir, tmp_path, *options)]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+
+    def killed_at(moment):
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                if moment(line):
+                    break
+            process.send_signal(signal.SIGKILL)
+        return process.returncode == -signal.SIGKILL
+
+    assert killed_at(lambda line: "step 10/60" in line)
+    assert not (tmp_path / "warm_start").exists()
+    assert killed_at(lambda line: "epoch 2/3" in line)
+    written = (tmp_path / "warm_start" / "adapter_model.safetensors").stat().st_mtime_ns
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+    assert "warm start" not in done.stdout
+    assert (tmp_path / "warm_start" / "adapter_model.safetensors").stat().st_mtime_ns == written
+    for folder in ("warm_start", "final"):
+        expected, found = adapter(warm_run / folder), adapter(tmp_path / folder)
+        for name in expected:
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-6)
+    figures = ("epoch", "bb_per_hand", "value", "kl")
+    for ours, theirs in zip(metrics(tmp_path), metrics(warm_run), strict=True):
+        assert [ours[key] for key in figures] == pytest.approx([theirs[key] for key in figures], abs=1e-4)

@@ -2,21 +2,26 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.models import load_model, load_tokenizer
 from recipes.config import parse_config
-from recipes.rollout import Rollout, Row, to_trl
+from recipes.rollout import Rollout
+from recipes.rows import Row, to_trl, training_rows
 from recipes.train import make_trainer
 
-ROWS = [
-    Row((5, 6, 7, 8), (9, 10), (1.0, 0.0)),
-    Row((5, 6), (11,), (-2.0, 1.0)),
-    Row((5, 9, 9), (12, 13, 14), (0.5, 0.5)),
+A, B, C, D = ((5, 6, 7, 8), (9, 10)), ((5, 6), (11,)), ((5, 9, 9), (12, 13, 14)), ((5, 6, 7, 8), (11, 10))
+RETURNS = [
+    *((A, (1.0, 0.0)), (A, (-0.5, 1.0)), (A, (2.0, 0.0)), (A, (0.25, -1.0)), (A, (1.5, 0.5)), (A, (0.0, 0.0))),
+    *((B, (-2.0, 1.0)), (B, (0.5, 0.0)), (C, (0.5, 0.5)), (C, (3.0, -1.0)), (C, (-4.0, 0.0)), (D, (1.0, 2.0))),
 ]
-PAD = Row((0,), (0,), None)
+"""Twelve decisions, (prompt, answer) and a return for each of two reward functions; four are distinct."""
+DECISIONS = [Row(*ids, credit=returns) for ids, returns in RETURNS]
+WEIGHTS = [1.0, 2.0]
 
 
 class FixedRows:
@@ -34,8 +39,20 @@ class FixedRows:
         return {"bb_per_hand": 1.25}
 
 
-def make(tiny_model_dir, tmp_path, rows, **overrides):
-    """A trainer for one plain gradient step of size one on the rows, in float32."""
+class Gradients(TrainerCallback):
+    """Every update's gradient, by parameter."""
+
+    def __init__(self):
+        self.updates = []
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        self.updates.append(
+            {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.requires_grad}
+        )
+
+
+def make_config(tiny_model_dir, tmp_path, **overrides):
+    """Plain gradient steps of size one, in float32."""
     options = {
         "game": "kuhn",
         "dtype": "float32",
@@ -51,83 +68,169 @@ def make(tiny_model_dir, tmp_path, rows, **overrides):
         "output_dir": tmp_path,
         **overrides,
     }
-    config = parse_config([word for key, value in options.items() for word in (f"--{key}", *str(value).split())])
-    tokenizer = load_tokenizer(str(tiny_model_dir))
+    return parse_config([word for key, value in options.items() for word in (f"--{key}", *str(value).split())])
+
+
+def make(tiny_model_dir, tmp_path, rollout, **overrides):
+    """A trainer on what a rollout hands out (or on rows), and what records its gradients."""
+    config = make_config(tiny_model_dir, tmp_path, **overrides)
+    rollout = FixedRows(rollout) if isinstance(rollout, list) else rollout
+    gradients = Gradients()
     model = load_model(str(tiny_model_dir), torch.float32)
-    return make_trainer(config, model, tokenizer, FixedRows(rows), [])
+    trainer = make_trainer(config, model, load_tokenizer(str(tiny_model_dir)), rollout, [gradients])
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():  # a new adapter's second half is zero: its first half would have no gradient
+        for name, weight in trainer.model.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(torch.randn(weight.shape, generator=generator) / 10)
+    return trainer, gradients
 
 
-def policy_gradient(model, rows, advantages):
+def merged(count, decisions=DECISIONS, weights=WEIGHTS, **options):
+    """Training rows of the decisions."""
+    defaults = {"scale": False, "pad_token_id": 0, "rng": np.random.default_rng(0)}
+    return training_rows(decisions, count, weights=weights, **{**defaults, **options})
+
+
+def policy_gradient(model, decisions):
     """The gradient of -sum_i A_i log p(completion_i) over the number of trained tokens, by plain autograd."""
-    tokens = sum(len(row.completion_ids) for row in rows)
+    tokens = sum(len(row.completion_ids) for row in decisions)
+    totals = [row.credit[0] + 2.0 * row.credit[1] for row in decisions]
     loss = torch.zeros(())
-    for row, advantage in zip(rows, advantages, strict=True):
+    for row, total in zip(decisions, totals, strict=True):
         ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
         logps = model(ids).logits.log_softmax(-1)[0, len(row.prompt_ids) - 1 : -1]
+        advantage = total - np.mean(totals)
         loss = loss - advantage * logps.gather(1, torch.tensor(row.completion_ids)[:, None]).sum() / tokens
     model.zero_grad()
     loss.backward()
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-@pytest.mark.parametrize("filling", [[PAD], [ROWS[0]]], ids=["with a pad row", "full"])
-def test_each_rows_own_return_minus_the_batch_mean_reaches_the_loss(tiny_model_dir, tmp_path, filling):
-    rows = [*ROWS, *filling]
-    trainer = make(tiny_model_dir, tmp_path, rows)
-    trained = [row for row in rows if row.returns is not None]
-    totals = torch.tensor([1.0 * row.returns[0] + 2.0 * row.returns[1] for row in trained])
-    expected = policy_gradient(trainer.model, trained, totals - totals.mean())
+def assert_same_gradient(found, expected, tolerance=1e-5):
+    assert found.keys() == expected.keys()
+    assert max(float(gradient.norm()) for gradient in expected.values()) > 1e-3
+    for name, gradient in expected.items():
+        assert float((found[name] - gradient).norm()) <= tolerance * float(gradient.norm()), name
+
+
+@pytest.mark.parametrize("rows", [DECISIONS, merged(8)], ids=["a row each", "merged and padded"])
+def test_each_decisions_own_return_minus_the_mean_reaches_the_loss(tiny_model_dir, tmp_path, rows):
+    trainer, _ = make(tiny_model_dir, tmp_path, rows, rows_per_epoch=len(rows))
+    expected = policy_gradient(trainer.model, DECISIONS)
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.train()
     moved = {name: before[name] - weight.detach() for name, weight in trainer.model.named_parameters()}
-    assert any(gradient.abs().max() > 1e-3 for gradient in expected.values())
     for name, gradient in expected.items():
         torch.testing.assert_close(moved[name], gradient, rtol=1e-3, atol=1e-5)
     assert all(torch.equal(moved[name], torch.zeros_like(moved[name])) for name in moved.keys() - expected.keys())
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"per_device_train_batch_size": 1},
+        {"loss_type": "cispo"},
+        {"beta": 0.3},
+        {"importance_sampling_level": "sequence"},
+        {"entropy_coef": 0.5, "per_device_train_batch_size": 12},
+        {"num_iterations": 2, "learning_rate": 0.0},
+    ],
+    ids=str,
+)
+def test_merged_rows_have_the_gradient_of_the_rows_they_replace(tiny_model_dir, tmp_path, options):
+    expected, found = [], []
+    for rows, gradients in ((DECISIONS, expected), (merged(12), found), (merged(6), found)):
+        batch = min(len(rows), options.get("per_device_train_batch_size", 2))
+        size = {"rows_per_epoch": len(rows), "per_device_train_batch_size": batch}
+        trainer, recorded = make(tiny_model_dir, tmp_path, rows, **{**options, **size})
+        trainer.train()
+        gradients.append(recorded.updates)
+    for updates in found:
+        for ours, theirs in zip(updates, expected[0], strict=True):
+            assert_same_gradient(ours, theirs)
+
+
+def test_several_updates_share_an_epochs_gradient_out(tiny_model_dir, tmp_path):
+    once, whole = make(tiny_model_dir, tmp_path, DECISIONS, rows_per_epoch=12)
+    once.train()
+    thrice, parts = make(tiny_model_dir, tmp_path, merged(6), rows_per_epoch=6, updates_per_epoch=3, learning_rate=0.0)
+    thrice.train()
+    assert len(parts.updates) == 3
+    mean = {name: sum(update[name] for update in parts.updates) / 3 for name in parts.updates[0]}
+    assert_same_gradient(mean, whole.updates[0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"baseline": "leave_one_out"},
+        {"scale_rewards": "batch"},
+        {"baseline": "leave_one_out", "scale_rewards": "batch"},
+    ],
+    ids=str,
+)
+def test_an_epoch_played_and_merged_has_the_gradient_of_its_decisions(tiny_model_dir, tmp_path, options):
+    """The reference is the stock trainer on one row per decision: its own mean, its own standard deviation."""
+    options = {"rewards": "chips aggression=3.0", "episodes_per_epoch": 64, "replicas": 4, **options}
+    config = make_config(tiny_model_dir, tmp_path, villain="random", **options)
+    rollout = Rollout(config, load_tokenizer(str(tiny_model_dir)))
+    trainer, found = make(tiny_model_dir, tmp_path, rollout, **options, rows_per_epoch=80)
+    trainer.train()
+    assert rollout.epoch.trained == rollout.epoch.decisions > rollout.epoch.rows + 5
+
+    decisions = []
+    for start in range(0, 64, 4):
+        hands = rollout.hands[start : start + 4]
+        rewards = [[spec(hand) for spec in config.reward_specs()] for hand in hands]
+        starts = np.array([[sum(r * 0.99**t for t, r in enumerate(own)) for own in hand] for hand in rewards])
+        for index, hand in enumerate(hands):
+            baseline = np.delete(starts, index, axis=0).mean(axis=0) if "baseline" in options else np.zeros(2)
+            for at, decision in enumerate(hand.hero_decisions):
+                returns = [sum(r * 0.99**t for t, r in enumerate(own[at:])) for own in rewards[index]]
+                decisions.append(
+                    Row(decision.answer.prompt_ids, decision.answer.completion_ids, tuple(returns - baseline))
+                )
+    size = {"rows_per_epoch": len(decisions), "per_device_train_batch_size": len(decisions)}
+    reference, expected = make(tiny_model_dir, tmp_path, decisions, **options, **size)
+    reference.scale_rewards = options.get("scale_rewards", "none")
+    reference.train()
+    assert_same_gradient(found.updates[0], expected.updates[0])
+
+
 def test_rows_that_are_all_padding_change_nothing_and_stop_nothing(tiny_model_dir, tmp_path):
-    trainer = make(tiny_model_dir, tmp_path, [PAD] * 4)
+    trainer, _ = make(tiny_model_dir, tmp_path, merged(4, []))
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.train()
     for name, weight in trainer.model.named_parameters():
         assert torch.equal(before[name], weight.detach()), name
 
 
-@pytest.mark.parametrize("rows", [ROWS, [*ROWS, PAD, PAD]], ids=["too few", "too many"])
-def test_trl_asks_for_exactly_as_many_rows_as_prompts(tiny_model_dir, tmp_path, rows):
-    trainer = make(tiny_model_dir, tmp_path, rows)
+@pytest.mark.parametrize("count", [5, 7], ids=["too few", "too many"])
+def test_trl_asks_for_exactly_as_many_rows_as_prompts(tiny_model_dir, tmp_path, count):
+    trainer, _ = make(tiny_model_dir, tmp_path, merged(count), rows_per_epoch=6)
     with pytest.raises(Exception):  # noqa: B017 - whatever it is, it must not pass in silence
         trainer.train()
 
 
 def test_the_rollout_is_called_once_per_epoch_with_every_row_of_it(tiny_model_dir, tmp_path):
-    trainer = make(tiny_model_dir, tmp_path, [*ROWS, PAD], num_epochs=3)
+    trainer, _ = make(tiny_model_dir, tmp_path, merged(6), rows_per_epoch=6, num_epochs=3)
     trainer.train()
     prompts = trainer.rollout_func.prompts
-    assert [len(call) for call in prompts] == [4, 4, 4]
+    assert [len(call) for call in prompts] == [6, 6, 6]
     assert all(len(set(call)) == 1 and call[0].startswith("epoch ") for call in prompts)
 
 
-def test_returns_are_logged_per_reward_function_with_our_own_figures(tiny_model_dir, tmp_path):
-    trainer = make(tiny_model_dir, tmp_path, [*ROWS, PAD])
+def test_the_trainers_batch_mean_is_zero_and_our_own_figures_are_logged(tiny_model_dir, tmp_path):
+    trainer, _ = make(tiny_model_dir, tmp_path, merged(6), rows_per_epoch=6)
     trainer.train()
     (logs,) = [entry for entry in trainer.state.log_history if "loss" in entry]
-    assert logs["rewards/chips/mean"] == pytest.approx((1.0 - 2.0 + 0.5) / 3)
-    assert logs["rewards/bluff/mean"] == pytest.approx(0.5)
+    for name in ("reward", "rewards/chips/mean", "rewards/bluff/mean"):
+        assert logs[name] == pytest.approx(0.0, abs=1e-6)
     assert logs["poker/bb_per_hand"] == pytest.approx(1.25)
     assert {"entropy", "grad_norm", "learning_rate"} <= logs.keys()
-
-
-def test_the_leave_one_out_baseline_is_subtracted(tiny_model_dir, tmp_path):
-    overrides = {"baseline": "leave_one_out", "replicas": 2, "rewards": "chips"}
-    trainer = make(
-        tiny_model_dir, tmp_path, [Row((5,), (9,), (3.0, 2.5)), *[Row((5,), (9,), (0.0, 0.0))] * 3], **overrides
-    )
-    assert trainer.reward_weights.tolist() == [1.0, -1.0]
-    trainer.train()
-    (logs,) = [entry for entry in trainer.state.log_history if "loss" in entry]
-    assert logs["reward"] == pytest.approx((3.0 - 2.5) / 4)
 
 
 def test_a_model_that_ends_at_once_still_gives_rows_with_a_token(tiny_model_dir, tmp_path):

@@ -156,6 +156,34 @@ def test_first_tokens_come_as_often_as_the_model_says(model, temperature):
     assert chisquare(observed, expected).pvalue > 0.001
 
 
+@pytest.fixture
+def forwarded(model):
+    """The shape of the input of every forward pass, in order."""
+    shapes = []
+    hook = model.register_forward_pre_hook(
+        lambda _, args, inputs: shapes.append(tuple((args or [inputs["input_ids"]])[0].shape)), with_kwargs=True
+    )
+    yield shapes
+    hook.remove()
+
+
+def test_what_rows_share_is_forwarded_once(model, forwarded):
+    """Prompts, and what their completions begin with: as many tokens as the tree of them has, however many rows."""
+    prompts = random_prompts(np.random.default_rng(5), 10, [4, 4, 4])
+    completions = sample(model, prompts * 400, range(1200), eos_ids=(), max_new_tokens=2)
+    first_tokens = {(row % 3, completion[0]) for row, completion in enumerate(completions)}
+    assert len(first_tokens) < 300
+    assert sum(texts * tokens for texts, tokens in forwarded) == 10 + 3 * 4 + len(first_tokens)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 50])
+def test_no_more_than_a_batch_is_forwarded_at_once(model, forwarded, batch_size):
+    prompts = random_prompts(np.random.default_rng(6), 2, [4, 7]) * 30
+    completions = sample(model, prompts, range(60), batch_size=batch_size)
+    assert max(texts for texts, _ in forwarded) <= batch_size
+    assert completions == one_by_one(model, prompts, range(60))
+
+
 def test_nothing_to_complete(model):
     assert sample(model, [], []) == []
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -349,3 +350,65 @@ def test_the_agent_needs_an_adapter(tiny_model_dir, tmp_path):
     for path in (tiny_model_dir, tmp_path, tmp_path / "nowhere"):
         with pytest.raises(UserError, match="not a trained adapter"):
             PokerLLMAgent.load(str(path))
+
+
+def ask_again_and_again(observation, times):
+    return [replace(observation, coin_seed=seed) for seed in range(times)]
+
+
+@pytest.mark.parametrize("spec", GAMES)
+def test_the_policy_is_a_lower_bound_of_how_often_an_action_is_taken(tiny_model_dir, spec):
+    """Of this model it is no more: it also names tokens later on, or after a blank."""
+    game, times = make_game(spec), 3_000
+    player = load_llm_player(str(tiny_model_dir), game)
+    observation = HandState(game, make_deals(game, 1, 0)[0]).observe()
+    (policy,) = player.policy([observation])
+    taken = [answer.action for answer in player.act(ask_again_and_again(observation, times))]
+    assert policy.keys() == {item.action for item in make_menu(observation)}
+    assert 0.05 < sum(policy.values()) < 1
+    for action, probability in policy.items():
+        frequency = taken.count(action) / times
+        assert frequency > probability - 4 * (probability * (1 - probability) / times) ** 0.5
+    assert sum(policy.values()) < 1 - taken.count(None) / times
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_the_policy_is_how_often_answers_begin_with_the_token(tiny_model_dir, temperature):
+    game, times = make_game("leduc"), 4_000
+    config = PokerConfig(game, str(tiny_model_dir), temperature=temperature)
+    player = LLMPlayer(load_model(str(tiny_model_dir)), load_tokenizer(str(tiny_model_dir)), config)
+    observation = HandState(game, make_deals(game, 1, 3)[0]).observe()
+    (policy,) = player.policy([observation])
+    said = [answer.completion_ids for answer in player.act(ask_again_and_again(observation, times))]
+    letters = set(player.tokenizer.convert_tokens_to_ids([*map(chr, range(48, 58)), *map(chr, range(97, 123))]))
+    letters |= set(player.tokenizer.convert_tokens_to_ids([*map(chr, range(65, 91)), *(f"A{i}" for i in range(10))]))
+    for item in make_menu(observation):
+        (token,) = player.spell(item.token)
+        begun = sum(ids[0] == token and ids[1] not in letters for ids in said) / times
+        probability = policy[item.action]
+        assert abs(begun - probability) < 4 * (probability * (1 - probability) / times) ** 0.5 + 1e-3
+
+
+def test_a_policy_of_many_observations_is_that_of_each(player):
+    observations = [HandState(HOLDEM, deal).observe() for deal in make_deals(HOLDEM, 20, 0)]
+    together = player.policy([*observations, *observations[::-1]])
+    assert together[:20] == together[20:][::-1]
+    for observation, policy in zip(observations, together, strict=False):
+        assert player.policy([observation])[0] == pytest.approx(policy, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("A1 ", 0), ("A1", 0), (END, 0), ("A10", 0)], ids=["a blank", "again", "the end", "A10"]
+)
+def test_what_is_no_answer_has_no_probability(tiny_model_dir, said, expected):
+    """A parrot never says the token of A1 and then ends it, though `A1 ` in one piece is read as A1."""
+    observation = HandState(HOLDEM, make_deals(HOLDEM, 1, 0)[0]).observe()
+    (policy,) = parrot(tiny_model_dir, said).policy([observation])
+    assert sum(policy.values()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_token_that_fills_the_answer_needs_no_end(tiny_model_dir):
+    observation = HandState(HOLDEM, make_deals(HOLDEM, 1, 0)[0]).observe()
+    player = parrot(tiny_model_dir, "A1", max_new_tokens=1)
+    assert player.policy([observation])[0][1] == pytest.approx(1)
+    assert {answer.action for answer in player.act(ask_again_and_again(observation, 10))} == {1}

@@ -1,0 +1,191 @@
+"""Teach a language model to play as another player does, so that training starts from a legal, sane policy.
+
+    python recipes/warm_start.py --config recipes/configs/kuhn.yaml --output_dir runs/kuhn_start
+
+writes the adapter `runs/kuhn_start/warm_start`, for `recipes/train.py --adapter`. The options are those of
+`recipes/train.py`, which does the same before it trains, where `warm_start_player` is set.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from rich.console import Console
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from trl import SFTConfig, SFTTrainer
+
+from poker_env.errors import UserError
+from poker_env.games import make_deals
+from poker_env.players import Player, make_player
+from poker_env.players.llm import LLMPlayer
+from poker_env.players.models import load_model, load_tokenizer
+from poker_env.state import Observation
+from poker_env.table import play
+from recipes.checkpoints import save_adapter
+from recipes.cli import output_folder, run
+from recipes.config import ExploitConfig, parse_config
+from recipes.cores import use_all_cores
+from recipes.exact import ExactWatch, describe
+from recipes.imitation import Imitated, examples_of
+from recipes.token_tree import Example, divergence, token_tree
+
+FOLDER = "warm_start"
+"""The adapter's place in a run's folder."""
+
+VILLAIN = "villain"
+"""What `warm_start_player` calls the run's own opponent."""
+
+SEED_OFFSET = 2_000_003
+"""The imitated player's decks are neither those of training nor those of evaluation."""
+
+LOGS = 6
+"""Lines of progress."""
+
+JUDGED_DECISIONS = 512
+"""How many decisions the rate of legal answers is taken over, at most."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make an adapter as the command line says. Raises `UserError` for what a user got wrong."""
+    config = parse_config(argv)
+    if config.warm_start_player is None:
+        raise UserError("warm_start_player is not set: name the player to imitate, say --warm_start_player villain")
+    folder = output_folder(Path(str(config.output_dir))) / FOLDER
+    warm_start(config, make_player(config.villain, config.make_game()), folder, Console())
+
+
+def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Console) -> None:
+    """Save as `folder` an adapter that plays like `config.warm_start_player`; all processes call it together.
+
+    The divergence from that player to hero is minimised over the decisions of its self-play, with TRL's `SFTTrainer`.
+    """
+    started = time.monotonic()
+    game, spec = config.make_game(), str(config.warm_start_player)
+    player = villain if spec in (VILLAIN, config.villain) else make_player(spec, game)
+    imitated = Imitated(player, tuple(config.menu_fractions), config.warm_start_floor)
+    play(game, make_deals(game, config.warm_start_hands, config.seed + SEED_OFFSET), imitated, imitated)
+    set_seed(config.seed)
+    tokenizer = load_tokenizer(config.model_name_or_path)
+    model = load_model(config.model_name_or_path, config.model_dtype())
+    examples = examples_of(LLMPlayer(model, tokenizer, config.poker()), imitated.decisions)
+    console.print(
+        f"[bold]warm start[/]: imitating {player.name} at {len(examples)} prompts"
+        f" ({len(imitated.decisions)} decisions in {config.warm_start_hands} hands of self-play)"
+    )
+    trainer = ImitationTrainer(config, model, tokenizer, examples, [_Progress(console)])
+    trainer.train()
+    if trainer.is_world_process_zero():
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        save_adapter(folder, model, tokenizer, config.poker())
+        hero = LLMPlayer(model, tokenizer, config.poker())
+        console.print(f"legal answers {legal_rate(hero, [seen for seen, _ in imitated.decisions]):.2%}", end="  ")
+        exact = ExactWatch.of(config, villain)
+        if exact is not None:
+            console.print(describe(exact.metrics(hero)), end="  ")
+        console.print(f"{time.monotonic() - started:.0f} s  adapter: {folder}", soft_wrap=True)
+    trainer.accelerator.wait_for_everyone()
+
+
+def legal_rate(hero: LLMPlayer, observations: Sequence[Observation]) -> float:
+    """How often hero's answer is a legal token, at a sample of the decisions given."""
+    step = -(-len(observations) // JUDGED_DECISIONS)
+    return float(np.mean([sum(policy.values()) for policy in hero.policy(observations[::step])]))
+
+
+class ImitationTrainer(SFTTrainer):
+    """Supervised fine-tuning on whole distributions over answers instead of single ones.
+
+    Its loss is the divergence from them, in nats; a batch is forwarded as one tree of tokens.
+    """
+
+    def __init__(
+        self,
+        config: ExploitConfig,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        examples: Sequence[Example],
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        self._sampling_temperature = config.temperature
+        super().__init__(
+            model=model,
+            args=SFTConfig(
+                output_dir=str(config.output_dir),  # required; nothing is saved there
+                max_steps=config.warm_start_steps,
+                per_device_train_batch_size=config.warm_start_batch_size,
+                learning_rate=config.warm_start_learning_rate,
+                lr_scheduler_type="cosine",
+                warmup_steps=min(3, config.warm_start_steps // 4),
+                adam_beta2=0.95,  # of few steps: 0.999 would remember the first, large gradients to the end
+                weight_decay=0.0,
+                gradient_checkpointing=config.gradient_checkpointing,
+                bf16=config.bf16,
+                use_cpu=config.use_cpu,
+                seed=config.seed,
+                save_strategy="no",
+                logging_steps=-(-config.warm_start_steps // LOGS),
+                report_to="none",
+                disable_tqdm=True,
+                remove_unused_columns=False,
+                dataset_kwargs={"skip_prepare_dataset": True},  # token ids already
+            ),
+            train_dataset=Dataset.from_list([asdict(example) for example in examples]),
+            data_collator=_collate,
+            processing_class=tokenizer,
+            peft_config=config.lora(),
+            callbacks=list(callbacks),
+        )
+        self.remove_callback(PrinterCallback)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The batch's mean divergence."""
+        return divergence(model, inputs, self._sampling_temperature)
+
+
+def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    return token_tree([Example(**row) for row in rows])
+
+
+class _Progress(TrainerCallback):
+    """A line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if state.is_world_process_zero and logs and "loss" in logs:
+            self._console.print(f"  step {state.global_step}/{state.max_steps}  divergence {logs['loss']:.4f} nats")
+
+
+if __name__ == "__main__":
+    use_all_cores()
+    run(main)

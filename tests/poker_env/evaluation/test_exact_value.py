@@ -1,0 +1,173 @@
+"""Exact values against OpenSpiel's own, and against hands played at the table."""
+
+import numpy as np
+import pyspiel
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poker_env.cfr.exact import TabularStrategy, information_states, solve_exactly
+from poker_env.errors import UserError
+from poker_env.evaluation.exact_value import (
+    ExactJudge,
+    best_response_value,
+    exact_policy,
+    expected_payoff,
+    information_sets,
+    legal_entropy,
+)
+from poker_env.games import make_deals, make_game
+from poker_env.hand import Answer
+from poker_env.players import make_player
+from poker_env.table import play
+
+GAMES = ("kuhn", "leduc")
+KUHN = make_game("kuhn")
+
+
+def random_policy(game, seed, total=1.0):
+    """Dirichlet probabilities at every information state, with a sum of at least `total`."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: dict(zip(actions, (rng.dirichlet([0.5] * len(actions)) * rng.uniform(total, 1)).tolist(), strict=True))
+        for name, actions in information_states(game)
+    }
+
+
+def by_openspiel(game, first, second):
+    policies = [pyspiel.TabularPolicy({name: list(row.items()) for name, row in p.items()}) for p in (first, second)]
+    return pyspiel.expected_returns(game.spiel.new_initial_state(), policies, -1, True)
+
+
+class Known:
+    """A player of a policy table, whose missing mass is answers that name no action."""
+
+    def __init__(self, table):
+        self.name = "known"
+        self.table = table
+
+    def policy(self, observations):
+        return [self.table[observation.infoset] for observation in observations]
+
+    def act(self, observations):
+        answers = []
+        for observation, row in zip(observations, self.policy(observations), strict=True):
+            reached = np.searchsorted(np.cumsum(list(row.values())), observation.coin, side="right")
+            answers.append(Answer([*row, None][reached]))
+        return answers
+
+
+@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("seed", range(3))
+def test_values_are_openspiels(name, seed):
+    game = make_game(name)
+    hero, villain = random_policy(game, seed), random_policy(game, seed + 100)
+    judge = ExactJudge(game, Known(villain))
+    found = judge.judge(hero)
+    first, second = by_openspiel(game, hero, villain)[0], by_openspiel(game, villain, hero)[1]
+    assert found.by_seat == pytest.approx((first, second), abs=1e-9)
+    assert found.value == pytest.approx((first + second) / 2, abs=1e-9)
+    assert found.self_play == pytest.approx(sum(by_openspiel(game, villain, villain)) / 2, abs=1e-9)
+    # NashConv / 2 of a strategy that both seats play is the best responses' mean value.
+    assert found.best_response == pytest.approx(TabularStrategy(villain).exploitability(game), abs=1e-9)
+    assert found.capture == pytest.approx((found.value - found.self_play) / (found.best_response - found.self_play))
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_a_best_response_captures_all_and_villain_itself_nothing(name):
+    game = make_game(name)
+    villain = random_policy(game, 5)
+    judge = ExactJudge(game, Known(villain))
+    assert judge.judge(villain).capture == pytest.approx(0, abs=1e-9)
+    table = {state: list(row.items()) for state, row in villain.items()}
+    best = dict(random_policy(game, 6))
+    for seat in (0, 1):
+        actions = pyspiel.TabularBestResponse(game.spiel, seat, table).get_best_response_actions()
+        best |= {state: {action: 1.0} for state, action in actions.items()}
+    assert judge.judge(best).capture == pytest.approx(1, abs=1e-9)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_nobody_beats_the_best_response(hero_seed, villain_seed):
+    hero, villain = random_policy(KUHN, hero_seed, total=0.5), random_policy(KUHN, villain_seed)
+    found = ExactJudge(KUHN, Known(villain)).judge(hero)
+    assert found.value <= found.best_response + 1e-9
+    assert found.self_play == pytest.approx(0, abs=1e-9)  # zero-sum, and both seats count alike
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_answers_without_a_legal_action_cost_what_they_cost_at_the_table(name):
+    game = make_game(name)
+    hero, villain = Known(random_policy(game, 1, total=0.6)), Known(random_policy(game, 2))
+    hands = play(game, make_deals(game, 3_000, 3), hero, villain)
+    payoffs = np.array([hand.payoff for hand in hands])
+    expected = ExactJudge(game, villain).judge(hero.table).value
+    assert any(not decision.legal for hand in hands for decision in hand.hero_decisions)
+    assert abs(payoffs.mean() - expected) < 4 * payoffs.std() / len(payoffs) ** 0.5
+
+
+def test_a_hero_that_answers_nothing_legal_loses_its_ante():
+    nothing = {name: {0: 0.0, 1: 0.0} for name in information_sets(KUHN)}
+    villain = exact_policy(KUHN, make_player("call", KUHN))
+    assert expected_payoff(KUHN, nothing, villain) == -1
+    # In the second seat it faces a bet or a check: it loses its ante either way.
+    assert expected_payoff(KUHN, villain, nothing) == 1
+
+
+@pytest.mark.parametrize(("name", "count"), [("kuhn", 12), ("leduc", 936)])
+def test_every_information_state_is_seen_once(name, count):
+    game = make_game(name)
+    found = information_sets(game)
+    assert len(found) == count
+    assert dict(information_states(game)) == {state: list(seen.legal) for state, seen in found.items()}
+
+
+@pytest.mark.parametrize("spec", ["cfr", "random", "call", "fold"])
+@pytest.mark.parametrize("name", GAMES)
+def test_known_policies_are_those_played(name, spec):
+    game = make_game(name)
+    player = make_player(spec, game)
+    policy = exact_policy(game, player)
+    assert policy.keys() == information_sets(game).keys()
+    assert all(sum(row.values()) == pytest.approx(1) for row in policy.values())
+    assert ExactJudge(game, player).judge(policy).value == pytest.approx(0, abs=1e-9)
+    villain = Known(random_policy(game, 8))
+    payoffs = np.array([hand.payoff for hand in play(game, make_deals(game, 1_500, 9), player, villain)])
+    expected = ExactJudge(game, villain).judge(policy).value
+    assert abs(payoffs.mean() - expected) < 4 * payoffs.std() / len(payoffs) ** 0.5
+
+
+@pytest.mark.parametrize("spec", ["tag", "lag"])
+def test_unknown_policies_are_refused(spec):
+    with pytest.raises(UserError, match=f"the exact policy of {spec} is not known"):
+        ExactJudge(KUHN, make_player(spec, KUHN))
+
+
+def test_large_games_are_refused():
+    holdem = make_game("holdem")
+    with pytest.raises(UserError, match="too large for exact values"):
+        ExactJudge(holdem, make_player("call", holdem))
+
+
+def test_an_equilibrium_leaves_nothing_to_capture():
+    strategy, _ = solve_exactly(KUHN, "cfr", lambda done: done < 5)
+    assert ExactJudge(KUHN, Known(strategy.table)).best_response == pytest.approx(strategy.exploitability(KUHN))
+    # With alpha = 0: no bluffs, kings bet never, a queen calls a bet one time in three in the second seat.
+    third = 1 / 3
+    equilibrium = {
+        **{"0": {0: 1.0}, "1": {0: 1.0}, "2": {0: 1.0}},
+        **{"0pb": {0: 1.0}, "1pb": {0: 2 * third, 1: third}, "2pb": {1: 1.0}},
+        **{"0p": {0: 2 * third, 1: third}, "1p": {0: 1.0}, "2p": {1: 1.0}},
+        **{"0b": {0: 1.0}, "1b": {0: 2 * third, 1: third}, "2b": {1: 1.0}},
+    }
+    full = {state: {action: row.get(action, 0.0) for action in (0, 1)} for state, row in equilibrium.items()}
+    assert best_response_value(KUHN, full, 0) == pytest.approx(-1 / 18)
+    assert best_response_value(KUHN, full, 1) == pytest.approx(1 / 18)
+    assert ExactJudge(KUHN, Known(full)).judge(full).capture is None
+
+
+def test_entropy_is_that_of_the_legal_actions():
+    assert legal_entropy({"a": {0: 0.5, 1: 0.5}, "b": {0: 1.0, 1: 0.0}}) == pytest.approx(np.log(2) / 2)
+    assert legal_entropy({"a": {0: 0.1, 1: 0.1}}) == pytest.approx(np.log(2))
+    assert legal_entropy({"a": {0: 0.0, 1: 0.0}}) == 0

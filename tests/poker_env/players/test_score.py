@@ -1,0 +1,85 @@
+"""Probabilities of completions against plain forward passes, one text at a time."""
+
+import numpy as np
+import pytest
+import torch
+
+from poker_env.players.generate import sample_completions
+from poker_env.players.models import load_model
+from poker_env.players.score import completion_probabilities
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_dir):
+    return load_model(str(tiny_model_dir), torch.float32)
+
+
+@torch.no_grad()
+def plainly(model, prompt, candidate, may_follow, max_new_tokens, temperature):
+    if len(candidate) > max_new_tokens:
+        return 0.0
+    likely = 1.0
+    for place, token in enumerate([*candidate, None]):
+        logits = model(torch.tensor([[*prompt, *candidate[:place]]])).logits[0, -1]
+        probabilities = torch.softmax(logits.double() / temperature, dim=0)
+        if token is not None:
+            likely *= float(probabilities[token])
+        elif place < max_new_tokens:
+            likely *= float(probabilities[may_follow].sum())
+    return likely
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_equals_plain_forward_passes(model, batch_size, temperature):
+    rng = np.random.default_rng(1)
+    vocabulary = model.config.vocab_size
+    may_follow = torch.tensor(rng.random(vocabulary) < 0.7)
+    start = rng.integers(4, 110, 20).tolist()
+    prompts = [
+        start[:cut] + rng.integers(4, 110, length).tolist() for cut, length in [(20, 5), (20, 9), (3, 12), (0, 1)]
+    ]
+    # Likely tokens, shared beginnings, one that begins with another, one that is too long.
+    candidates = [
+        [(99,), (99, 100), (99, 101, 98), (100, 2), (98, 98, 98, 98)],
+        [(99,)],
+        [(100, 98), (101,)],
+        [(2,), (4,)],
+    ]
+    asked = [0, 1, 2, 3, 1, 0]  # some twice
+    found = completion_probabilities(
+        model,
+        [prompts[i] for i in asked],
+        [candidates[i] for i in asked],
+        may_follow=may_follow,
+        max_new_tokens=3,
+        temperature=temperature,
+        batch_size=batch_size,
+    )
+    for i, row in zip(asked, found, strict=True):
+        expected = [plainly(model, prompts[i], ids, may_follow, 3, temperature) for ids in candidates[i]]
+        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-9)
+    assert found[0][-1] == 0 < min(found[0][:-1])
+
+
+def test_samples_come_as_often_as_they_should(model):
+    prompt, candidates = [5, 6, 7, 8], [(ids,) for ids in range(98, 104)] + [(99, 100), (99, 101)]
+    everything = torch.ones(model.config.vocab_size, dtype=torch.bool)
+    (expected,) = completion_probabilities(model, [prompt], [candidates], may_follow=everything, max_new_tokens=2)
+    n = 4_000
+    sampled = sample_completions(
+        model, [prompt] * n, range(n), max_new_tokens=2, eos_ids=(), answered=lambda row, completion: False
+    )
+    for ids, probability in zip(candidates, expected, strict=True):
+        frequency = np.mean([tuple(completion[: len(ids)]) == ids for completion in sampled])
+        assert abs(frequency - probability) < 4 * (probability * (1 - probability) / n) ** 0.5 + 1e-3
+    assert sum(expected[:6]) > 0.3
+
+
+def test_the_model_is_left_as_it_was(model):
+    model.train()
+    everything = torch.ones(model.config.vocab_size, dtype=torch.bool)
+    completion_probabilities(model, [[5]], [[(6,)]], may_follow=everything, max_new_tokens=1)
+    assert model.training
+    model.eval()
+    assert completion_probabilities(model, [], [], may_follow=everything, max_new_tokens=1) == []

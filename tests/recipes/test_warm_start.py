@@ -1,0 +1,251 @@
+"""Warm starts: what is imitated, the loss on a tree of tokens, and what an adapter plays like afterwards."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from poker_env.errors import UserError
+from poker_env.evaluation.exact_value import ExactJudge, exact_policy
+from poker_env.games import make_deals, make_game
+from poker_env.hand import Answer
+from poker_env.menu import POT_FRACTIONS, make_menu
+from poker_env.players import make_player
+from poker_env.players.llm import load_llm_player
+from poker_env.players.models import BUNDLED, load_model
+from poker_env.state import HandState
+from poker_env.table import play
+from recipes.imitation import Imitated, examples_of
+from recipes.token_tree import Example, divergence, token_tree
+from recipes.warm_start import main
+
+KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_dir):
+    return load_model(str(tiny_model_dir), torch.float32)
+
+
+# The tree of tokens
+
+
+def random_examples(seed):
+    """Prompts that share beginnings, some the beginning of others; answers of several lengths that share them too."""
+    rng = np.random.default_rng(seed)
+    trunk = rng.integers(4, 110, 12).tolist()
+    shapes = [(12, 3), (12, 7), (5, 9), (0, 4)]
+    prompts = [(*trunk[:cut], *rng.integers(4, 110, length).tolist()) for cut, length in shapes]
+    prompts += [prompts[1][:-2], tuple(trunk[:6])]
+    answers = [((98, 2), (99, 2), (100, 4, 2)), ((98, 5, 2), (98, 6, 2)), ((2,), (99, 2))]
+    return [
+        Example(prompt, answers[i % 3], tuple(rng.dirichlet([0.5] * len(answers[i % 3])).tolist()))
+        for i, prompt in enumerate(prompts)
+    ]
+
+
+def plain_divergence(model, examples, temperature):
+    """Each prompt and answer forwarded by itself."""
+    total = torch.zeros(())
+    for example in examples:
+        for answer, probability in zip(example.answers, example.probabilities, strict=True):
+            logits = model(torch.tensor([[*example.prompt_ids, *answer]])).logits[0, len(example.prompt_ids) - 1 : -1]
+            logps = (logits / temperature).log_softmax(-1).gather(1, torch.tensor(answer)[:, None])
+            total = total + probability * (np.log(probability) - logps.sum())
+    return total / len(examples)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_a_trees_divergence_and_gradient_are_those_of_the_plain_texts(model, seed, temperature):
+    examples = random_examples(seed)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    plain = plain_divergence(model, examples, temperature)
+    expected = torch.autograd.grad(plain, weights)
+    tree = divergence(model, token_tree(examples), temperature)
+    assert tree.item() == pytest.approx(plain.item(), rel=1e-5)
+    for found, wanted in zip(torch.autograd.grad(tree, weights), expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-5)
+
+
+def test_a_tree_holds_every_shared_beginning_once():
+    examples = [Example((5, 6, 7), ((8, 2), (9, 2)), (0.5, 0.5)), Example((5, 6, 1), ((8, 2),), (1.0,))]
+    batch = token_tree(examples)
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9, 1, 8]]  # the ends are predicted, not read
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 3, 2, 3]]
+    assert batch["attention_mask"][0, 0].sum(dim=1).tolist() == [1, 2, 3, 4, 4, 3, 4]
+
+
+def test_an_answer_that_shall_not_come_has_no_part_in_the_loss(model):
+    sure = [Example((5, 6), ((98, 2), (99, 2)), (1.0, 0.0))]
+    alone = [Example((5, 6), ((98, 2),), (1.0,))]
+    losses = [divergence(model, token_tree(examples), 1.0).item() for examples in (sure, alone)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+# What is imitated
+
+
+class Scripted:
+    """Always the same policy, or without one always the same action."""
+
+    name = "scripted"
+
+    def __init__(self, policy):
+        self.table = policy
+
+    def policy(self, observations):
+        return [self.table for _ in observations]
+
+    def act(self, observations):
+        raise AssertionError("its policy is known")
+
+
+def first_observation(game):
+    return HandState(game, make_deals(game, 1, 0)[0]).observe()
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ({0: 0.25, 1: 0.75}, {"fold": 0.25, "call": 0.75}),
+        ({201: 1.0}, {200: 1.0}),  # the menu has raises to 200, 250, 300, 400 and all-in
+        ({260: 0.5, 340: 0.5}, {250: 0.5, 300: 0.5}),
+        ({9_000: 0.5, 20_000: 0.5}, {400: 0.5, 20_000: 0.5}),
+        ({19_999: 1.0}, {20_000: 1.0}),
+    ],
+)
+@pytest.mark.parametrize("floor", [0.0, 0.07])
+def test_an_action_off_the_menu_is_the_nearest_raise(policy, expected, floor):
+    observation = first_observation(HOLDEM)
+    imitated = Imitated(Scripted(policy), POT_FRACTIONS, floor)
+    imitated.act([observation])
+    menu = make_menu(observation)
+    ((seen, probabilities),) = imitated.decisions
+    assert seen is observation
+    wanted = [expected.get(item.kind, expected.get(item.to, 0.0) if item.kind == "raise" else 0.0) for item in menu]
+    np.testing.assert_allclose(probabilities, (1 - floor) * np.array(wanted) + floor / len(menu), atol=1e-12)
+
+
+def test_a_player_without_a_policy_is_imitated_by_what_it_does():
+    imitated = Imitated(make_player("tag", HOLDEM), POT_FRACTIONS, 0.0)
+    observations = [HandState(HOLDEM, deal).observe() for deal in make_deals(HOLDEM, 30, 0)]
+    answers = imitated.act(observations)
+    wanted = make_player("tag", HOLDEM).act(observations)
+    assert [answer.action for answer in answers] == [answer.action for answer in wanted]
+    assert all(sorted(probabilities)[-2:] == [0, 1] for _, probabilities in imitated.decisions)
+
+
+def test_where_nothing_is_named_anything_goes():
+    class Mute:
+        name = "mute"
+
+        def act(self, observations):
+            return [Answer(None) for _ in observations]
+
+    imitated = Imitated(Mute(), POT_FRACTIONS, 0.05)
+    imitated.act([first_observation(KUHN)])
+    assert imitated.decisions[0][1] == pytest.approx([0.5, 0.5])
+
+
+def test_imitated_actions_come_as_often_as_they_should():
+    imitated = Imitated(make_player("cfr", KUHN), POT_FRACTIONS, 0.1)
+    hands = play(KUHN, make_deals(KUHN, 3_000, 0), imitated, imitated)
+    taken = np.array([decision.move.action for hand in hands for decision in hand.decisions])
+    expected = np.array([probabilities for _, probabilities in imitated.decisions])
+    assert len(taken) == len(expected)
+    assert abs(taken.mean() - expected[:, 1].mean()) < 4 * 0.5 / len(taken) ** 0.5
+
+
+def test_one_example_for_each_prompt_with_the_mean_of_its_decisions(tiny_model_dir):
+    hero = load_llm_player(str(tiny_model_dir), KUHN)
+    observation = first_observation(KUHN)
+    other = HandState(KUHN, make_deals(KUHN, 1, 0)[0])
+    other.apply(1)
+    decisions = [(observation, np.array([0.2, 0.8])), (other.observe(), np.array([1.0, 0.0]))]
+    decisions.append((observation, np.array([0.4, 0.6])))
+    first, second = examples_of(hero, decisions)
+    assert first.probabilities == pytest.approx((0.3, 0.7)) and second.probabilities == (1, 0)
+    (question,) = hero.ask([observation])
+    assert first.prompt_ids == question.prompt_ids
+    end = hero.tokenizer.eos_token_id
+    assert first.answers == tuple((*hero.tokenizer.encode(token), end) for token in ("A0", "A1"))
+
+
+# The whole
+
+
+def arguments(model_dir, output_dir, *more):
+    return [
+        *("--game", "kuhn", "--villain", "cfr", "--model_name_or_path", str(model_dir), "--dtype", "float32"),
+        *("--warm_start_player", "villain", "--warm_start_hands", "500", "--warm_start_steps", "150"),
+        *("--warm_start_learning_rate", "3e-3", "--output_dir", str(output_dir), *more),
+    ]
+
+
+@pytest.fixture(scope="module")
+def warm(tiny_model_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("warm")
+    main(arguments(tiny_model_dir, folder))
+    return folder / "warm_start"
+
+
+def test_hero_plays_as_villain_does(warm):
+    """As closely as the tiny model can: its own weights keep 1.5 % of every answer for blanks."""
+    hero, villain = load_llm_player(str(warm), KUHN), make_player("cfr", KUHN)
+    policy = exact_policy(KUHN, hero)
+    assert min(sum(row.values()) for row in policy.values()) > 0.98
+    for state, row in exact_policy(KUHN, villain).items():
+        for action, probability in row.items():
+            assert policy[state][action] == pytest.approx(0.95 * probability + 0.025, abs=0.03)
+    found = ExactJudge(KUHN, villain).judge(policy)
+    assert abs(found.value - found.self_play) < 0.03
+    hands = play(KUHN, make_deals(KUHN, 200, 5), hero, villain)
+    answers = [decision.answer for hand in hands for decision in hand.hero_decisions]
+    assert np.mean([answer.completion in ("A0", "A1") for answer in answers]) > 0.95  # the end follows the token
+
+
+@pytest.mark.slow
+def test_smollm_answers_legally_and_is_worth_what_villain_is(tmp_path):
+    """What a warm start must achieve, with its default settings."""
+    options = ["--game", "kuhn", "--model_name_or_path", BUNDLED, "--warm_start_player", "villain"]
+    main([*options, "--output_dir", str(tmp_path)])
+    policy = exact_policy(KUHN, load_llm_player(str(tmp_path / "warm_start"), KUHN))
+    assert min(sum(row.values()) for row in policy.values()) >= 0.999
+    assert abs(ExactJudge(KUHN, make_player("cfr", KUHN)).judge(policy).value) < 0.02
+
+
+def test_the_same_seed_gives_the_same_adapter(tiny_model_dir, tmp_path):
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        main(arguments(tiny_model_dir, tmp_path / name, "--warm_start_steps", "3", "--seed", seed))
+    a, b, c = (load_file(tmp_path / name / "warm_start" / "adapter_model.safetensors") for name in "abc")
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+    assert not all(np.array_equal(a[name], c[name]) for name in a)
+
+
+@pytest.mark.parametrize("spec", ["tag", "random"])
+def test_any_player_can_be_imitated(tiny_model_dir, tmp_path, spec):
+    more = ("--warm_start_player", spec, "--warm_start_hands", "20", "--warm_start_steps", "3", "--game", "holdem")
+    main(arguments(tiny_model_dir, tmp_path, *more))
+    assert load_llm_player(str(tmp_path / "warm_start"), HOLDEM).config.game == HOLDEM
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--warm_start_player", "shark"], "unknown player 'shark'"),
+        (["--warm_start_steps", "0"], "warm_start_steps 0"),
+        (["--warm_start_hands", "0"], "warm_start_hands 0"),
+        (["--warm_start_floor", "1.5"], "warm_start_floor 1.5"),
+        (["--exact_eval_every", "-1"], "exact_eval_every -1"),
+    ],
+)
+def test_mistakes_end_in_one_line(tiny_model_dir, tmp_path, options, message):
+    with pytest.raises(UserError) as caught:
+        main(arguments(tiny_model_dir, tmp_path, *options))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_player_must_be_named(tiny_model_dir, tmp_path):
+    with pytest.raises(UserError, match="warm_start_player is not set"):
+        main(["--game", "kuhn", "--model_name_or_path", str(tiny_model_dir), "--output_dir", str(tmp_path)])
