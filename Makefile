@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 
 train: setup
 	$(RUN) accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-		recipes/train.py --config recipes/configs/quickstart.yaml
+		recipes/train.py --config recipes/configs/quickstart.yaml --resume
 
 test: setup
 	$(RUN) OMP_NUM_THREADS=1 pytest -n auto

@@ -77,7 +77,11 @@ def last_complete_checkpoint(run: Path) -> Path | None:
 
 
 def check_run_folder(run: Path, resume: bool) -> None:
-    """Raises `UserError` when a new run would overwrite an older one."""
+    """Put right what a killed run left half done; raises `UserError` when a new run would overwrite an older one."""
+    for old in run.glob(".*.old"):
+        folder = run / old.name.removeprefix(".").removesuffix(".old").rpartition(".")[0]
+        if not folder.exists():  # killed between the two renames of `_replace`
+            old.rename(folder)
     if not resume and (run / "metrics.jsonl").exists():
         raise UserError(f"{run} holds a run already: add --resume to continue it, or choose another --output_dir")
 

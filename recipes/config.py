@@ -75,7 +75,7 @@ class ExploitConfig(GRPOConfig):
     warm_start_batch_size: int = field(default=16, metadata={"help": "prompts per step and device"})
     warm_start_learning_rate: float = field(default=2e-3, metadata={"help": "its peak; large models want less"})
     warm_start_floor: float = field(
-        default=0.05,
+        default=0.02,
         metadata={"help": "how often the imitated player picks any action at random, so that hero keeps exploring"},
     )
 
@@ -96,6 +96,9 @@ class ExploitConfig(GRPOConfig):
         },
     )
     updates_per_epoch: int = field(default=1, metadata={"help": "optimizer steps on each epoch's rows"})
+    entropy_coef_end: float | None = field(
+        default=None, metadata={"help": "entropy_coef goes straight to this over the epochs; default: it stays"}
+    )
 
     # Watching and judging
     eval_hands: int = field(default=200, metadata={"help": "hands of the evaluations before and after; 0: none"})
@@ -151,6 +154,11 @@ class ExploitConfig(GRPOConfig):
             temperature=self.temperature,
         )
 
+    def entropy_coef_at(self, epoch: int) -> float:
+        """The weight of the entropy bonus in an epoch, counted from 0."""
+        end = self.entropy_coef if self.entropy_coef_end is None else self.entropy_coef_end
+        return self.entropy_coef + (end - self.entropy_coef) * epoch / max(1, self.num_epochs - 1)
+
     def lora(self) -> LoraConfig:
         """The adapter to put on the model."""
         all_linear = self.lora_target_modules == ["all-linear"]
@@ -195,6 +203,11 @@ class ExploitConfig(GRPOConfig):
             raise UserError(f"warm_start_floor {self.warm_start_floor} must be a probability, 0 to 1")
         if self.exact_eval_every is not None and self.exact_eval_every < 0:
             raise UserError(f"exact_eval_every {self.exact_eval_every} must not be negative")
+        if self.entropy_coef_end is not None and (self.entropy_coef <= 0 or self.entropy_coef_end < 0):
+            raise UserError(
+                f"entropy_coef_end {self.entropy_coef_end} must not be negative, and needs an entropy_coef above 0 to "
+                "start from"
+            )
         if self.baseline not in BASELINES:
             raise UserError(f"unknown baseline {self.baseline!r}: choose one of {', '.join(BASELINES)}")
         if self.baseline == "leave_one_out" and self.replicas < 2:

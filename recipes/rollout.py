@@ -74,6 +74,7 @@ class Rollout:
         """Rows for the trainer, as many as prompts, in the form of `to_trl`."""
         started = time.monotonic()
         epoch = trainer.state.global_step // self.config.steps_per_epoch
+        trainer.entropy_coef = self.config.entropy_coef_at(epoch)
         model = trainer.accelerator.unwrap_model(trainer.model)
         hero = LLMPlayer(model, self._tokenizer, self._poker)
         first, count = self._share_of_deals(trainer.accelerator.process_index, trainer.accelerator.num_processes)

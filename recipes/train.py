@@ -30,6 +30,7 @@ from recipes.cli import output_folder, run
 from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
 from recipes.exact import ExactWatch
+from recipes.metrics import read_metrics
 from recipes.rollout import Rollout, trl_reward_functions
 from recipes.warm_start import FOLDER, warm_start
 from recipes.watch import Watcher
@@ -44,7 +45,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = shlex.join(["accelerate", "launch", "recipes/train.py", *(sys.argv[1:] if argv is None else argv)])
     folder = output_folder(Path(str(config.output_dir)))
     check_run_folder(folder, config.resume)
+    if config.resume and is_finished(folder, config):
+        print(f"{folder} is finished: its adapter is {folder / 'final'}. For a new run give another --output_dir.")
+        return
     train(config, command)
+
+
+def is_finished(folder: Path, config: ExploitConfig) -> bool:
+    """Whether a run's folder holds all that a run of that many epochs leaves."""
+    judged = config.eval_hands == 0 or (folder / "evaluation" / "results.json").exists()
+    return judged and (folder / "final").is_dir() and len(read_metrics(folder)) >= config.num_epochs
 
 
 def train(config: ExploitConfig, command: str) -> None:

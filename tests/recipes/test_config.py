@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from poker_env.errors import UserError
-from recipes.config import parse_config
+from recipes.config import ExploitConfig, parse_config
 
 
 def parse(*argv):
@@ -90,3 +90,16 @@ def test_the_trainer_never_scales_by_the_standard_deviation_of_merged_rows():
     config = parse("--scale_rewards", "batch")
     assert (config.scale_advantages, config.scale_rewards) == (True, "none")
     assert not parse().scale_advantages
+
+
+def test_the_entropy_bonus_falls_in_a_straight_line():
+    config = ExploitConfig(game="kuhn", num_epochs=5, entropy_coef=0.05, entropy_coef_end=0.01)
+    assert [config.entropy_coef_at(epoch) for epoch in range(5)] == pytest.approx([0.05, 0.04, 0.03, 0.02, 0.01])
+    assert ExploitConfig(game="kuhn", num_epochs=1, entropy_coef=0.05, entropy_coef_end=0.0).entropy_coef_at(0) == 0.05
+    assert ExploitConfig(game="kuhn", entropy_coef=0.03).entropy_coef_at(7) == 0.03
+
+
+@pytest.mark.parametrize("options", [{"entropy_coef_end": 0.01}, {"entropy_coef": 0.1, "entropy_coef_end": -0.1}])
+def test_an_entropy_schedule_needs_a_start_and_an_end(options):
+    with pytest.raises(UserError, match="entropy_coef_end"):
+        ExploitConfig(game="kuhn", **options)

@@ -19,7 +19,7 @@ from poker_env.games import make_game
 from poker_env.hand import read_hands
 from poker_env.players import make_player
 from poker_env.players.llm import PokerLLMAgent
-from recipes.checkpoints import epoch_folder
+from recipes.checkpoints import check_run_folder, epoch_folder
 from recipes.config import parse_config
 from recipes.exact import ExactWatch
 from recipes.solve import main as solve
@@ -92,6 +92,23 @@ def test_the_adapter_plays_a_prompt(finished_run):
     tokens = [agent.get_action_token(prompt, seed=seed) for seed in range(5)]
     assert set(tokens) <= {"A0", "A1"}
     assert tokens == [agent.get_action_token(prompt, seed=seed) for seed in range(5)]
+
+
+def test_resuming_a_finished_run_says_so_and_changes_nothing(finished_run, tiny_model_dir, capsys):
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
+    main(arguments(tiny_model_dir, finished_run, "--resume"))
+    assert "is finished" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file()} == {
+        path: time for path, time in before.items() if path.is_file()
+    }
+
+
+def test_a_folder_whose_replacement_was_killed_halfway_comes_back(tmp_path):
+    (tmp_path / ".best.123.old").mkdir()
+    (tmp_path / ".best.123.old" / "weights").write_text("kept")
+    check_run_folder(tmp_path, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+    assert (tmp_path / "best" / "weights").read_text() == "kept"
 
 
 def test_a_new_run_does_not_overwrite_an_old_one(finished_run, tiny_model_dir):
