@@ -4,13 +4,16 @@
     python recipes/bench.py lookup --json lookup.json
     python recipes/bench.py rounding --json rounding.json
     python recipes/bench.py river --json river.json
+    python recipes/bench.py variance --json variance.json
 
 solver    iterations per second and core of the solver, against the same traversal written as a plain recursion
 lookup    decisions per second of a blueprint at the table, and milliseconds for the bucket of a hand never seen
 rounding  what a strategy in single precision wins from itself as it is shipped, in mbb/hand
 river     milliseconds of a decision with the river re-solved
+variance  how noisy the policy gradient is and what is learned from how many hands, with luck taken out of the returns
+          in one way or another, see recipes/variance.py; learning curves beside the figures, as variance.png
 
-All on one core, in seconds of processor time, so that a busy machine changes little.
+All but the last on one core, in seconds of processor time, so that a busy machine changes little.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +32,7 @@ from numba import njit
 from rich.console import Console
 
 from poker_env.cfr.blueprint import SCALE, Blueprint
-from poker_env.cfr.checkpoint import load_checkpoint
+from poker_env.cfr.checkpoint import file_sha256, load_checkpoint
 from poker_env.cfr.dealers import holdem_dealer
 from poker_env.cfr.duel import duel
 from poker_env.cfr.mccfr import DEALS_PER_CALL, Dealer, Solver
@@ -38,13 +42,14 @@ from poker_env.cfr.river_game import RIVER
 from poker_env.cfr.tables import BucketTables
 from poker_env.cfr.traverse import compile_tree, random_float, traverse
 from poker_env.cfr.tree import SHOWDOWN, BettingTree
-from poker_env.evaluation.estimates import estimate
+from poker_env.evaluation.estimates import Estimate, estimate
 from poker_env.files import write_atomically
 from poker_env.games import HOLDEM_CARDS, Deal, make_deals, make_game
 from poker_env.hand import Answer
 from poker_env.players.cfr import OPPONENTS, CFRPlayer
 from poker_env.state import CALL, HandState, Observation
 from poker_env.table import play
+from recipes import variance
 from recipes.cli import Parser, run
 
 REPEATS = 5
@@ -74,7 +79,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args(arguments)
     blueprint = Blueprint.from_checkpoint(load_checkpoint(options.checkpoint))
-    figures = BENCHES[options.name](blueprint)
+    bench = BENCHES[options.name]
+    if options.name == "variance" and options.json is not None:
+        bench = partial(bench_variance, plot_to=options.json.with_suffix(".png"))
+    figures = bench(blueprint)
     console = Console(soft_wrap=True)
     for name, figure in figures.items():
         ratio = f"  ratio {figure.ratio:.2f}" if figure.ratio is not None else ""
@@ -83,7 +91,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.json is not None:
         command = shlex.join(["python", "recipes/bench.py", *arguments])
         records = {name: {"unit": f.unit, "ratio": f.ratio, "sides": f.sides} for name, f in figures.items()}
-        record = {"bench": options.name, "figures": records, "command": command}
+        sha256 = file_sha256(options.checkpoint)
+        record = {"bench": options.name, "figures": records, "checkpoint": sha256, "command": command}
         write_atomically(options.json, json.dumps(record, indent=2) + "\n")
 
 
@@ -324,11 +333,40 @@ def _deck(observation: Observation) -> tuple[int, ...]:
     return (*hole, *others[:2], *board)
 
 
+def bench_variance(blueprint: Blueprint, plot_to: Path | None = None) -> dict[str, Figure]:
+    """Gradients of one imitator of villain on the same hands, and what it learns."""
+    report = variance.run(blueprint, variance.Plan())
+    if plot_to is not None:
+        variance.plot(report, plot_to)
+    raw, best = report.gradients[variance.RAW], report.gradients[variance.EVERYTHING]
+    figures = {}
+    for name, own in report.gradients.items():
+        # |G|^2 is the same for all: by the one that knows it best.
+        scales = {variance.RAW: raw.trace / best.squared_mean, name: own.trace / best.squared_mean}
+        figures[f"noise scale, {name}"] = Figure("hands", scales)
+        deviations = {variance.RAW: float(raw.credits.std()), name: float(own.credits.std())}
+        figures[f"deviation of credit, {name}"] = Figure("bb", deviations)
+        length, p_value = variance.disagreement(own, raw)
+        sides = {"squared difference": length, "by noise alone": 1.0, "p-value": p_value}
+        figures[f"agreement with raw, {name}"] = Figure("", sides)
+    figures["start"] = Figure("mbb/hand", _interval(report.start))
+    for name, curve in report.curves.items():
+        for hands, learners, found in curve:
+            sides = _interval(found) | {f"learner {place}": won for place, won in enumerate(learners)}
+            figures[f"{name} after {hands:,} hands"] = Figure("mbb/hand", sides)
+    return figures
+
+
+def _interval(found: Estimate) -> dict[str, float]:
+    return {"mean": found.mbb_per_hand, "± 95 %": found.half_width or 0.0, "hands": float(found.hands)}
+
+
 BENCHES: dict[str, Callable[[Blueprint], dict[str, Figure]]] = {
     "solver": bench_solver,
     "lookup": bench_lookup,
     "rounding": bench_rounding,
     "river": bench_river,
+    "variance": bench_variance,
 }
 
 if __name__ == "__main__":

@@ -179,7 +179,8 @@ def arguments(model_dir, output_dir, *more):
     return [
         *("--game", "kuhn", "--villain", "cfr", "--model_name_or_path", str(model_dir), "--dtype", "float32"),
         *("--warm_start_player", "villain", "--warm_start_hands", "500", "--warm_start_steps", "150"),
-        *("--warm_start_learning_rate", "3e-3", "--output_dir", str(output_dir), *more),
+        *("--warm_start_learning_rate", "3e-3", "--warm_start_floor", "0.05"),
+        *("--output_dir", str(output_dir), *more),
     ]
 
 
