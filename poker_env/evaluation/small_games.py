@@ -15,7 +15,7 @@ from poker_env.games import Deal, Game
 from poker_env.state import HandState, Observation
 
 Table = Mapping[str, Mapping[int, float]]
-"""A behaviour strategy, as `TabularStrategy` has it: OpenSpiel's information-state string -> probability by action."""
+"""A policy, as `exact_value.exact_policy` gives it: OpenSpiel's information-state string -> probability by action."""
 
 
 def tabular_ranges(game: Game, table: Table) -> RangePolicy:

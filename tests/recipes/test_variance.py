@@ -108,7 +108,7 @@ def test_the_start_imitates_villain(lab, start):
 
 
 def test_in_whitened_coordinates_all_steps_change_the_policy_alike(lab, start):
-    """By half their squared length (nats of Kullback-Leibler divergence per decision), or less where the ridge rules."""
+    """By half their squared length (nats of divergence per decision), or less where the ridge rules."""
     views = [view for deal in make_deals(GAME, 100, 0) for view, _ in lab.table.lesson(deal)]
     rng = np.random.default_rng(0)
     changes = []

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from poker_env.cfr.exact import information_states, solve_exactly
-from poker_env.evaluation.credit import Choice, CreditAssigner, Switches
+from poker_env.evaluation.credit import Choice, CreditAssigner, Switches, assigner_against
 from poker_env.evaluation.critic import CheckDownCritic
+from poker_env.evaluation.exact_value import exact_policy
 from poker_env.evaluation.knowledge import all_decks
 from poker_env.evaluation.small_games import ExactCritic, tabular_ranges
-from poker_env.games import Deal, make_game
+from poker_env.games import Deal, make_deals, make_game
+from poker_env.players import make_player
 from poker_env.state import HandState
+from poker_env.table import play as play_hands
 
 KUHN, LEDUC = make_game("kuhn"), make_game("leduc")
 NAMES = ("chance", "range", "villain", "hero", "baseline", "all_action")
@@ -217,3 +220,29 @@ def test_switches_that_need_a_critic_say_so():
     CreditAssigner(KUHN, tabular_ranges(KUHN, villain_table(KUHN)), None, Switches(range=True))
     with pytest.raises(ValueError, match="needs a critic"):
         CreditAssigner(KUHN, tabular_ranges(KUHN, villain_table(KUHN)), None, Switches(hero=True))
+
+
+@pytest.mark.parametrize(("game", "spec"), [(KUHN, "cfr"), (LEDUC, "cfr"), (LEDUC, "call")], ids=str)
+def test_hands_from_the_table_against_players_by_name(game, spec):
+    """A hero that plays as the critic has it play: what is left of the luck is nothing."""
+    villain, hero = make_player(spec, game), make_player("cfr", game)
+    table = exact_policy(game, hero)
+    assigner = assigner_against(game, villain, ALL_ON, hero=table)
+    hands = play_hands(game, make_deals(game, 50, 0), hero, villain)
+    for hand in hands:
+        infosets = list(_hero_infosets(hand))
+        choices = [
+            Choice(tuple(table[name]), tuple(table[name].values()), list(table[name]).index(decision.move.action))
+            for name, decision in zip(infosets, hand.hero_decisions, strict=True)
+        ]
+        credit = assigner.assign_hand(hand, choices)
+        assert credit.value == pytest.approx(assigner.luck_of_the_deal(hand.deal), abs=1e-6)
+        assert all(decision.played == pytest.approx(0, abs=1e-6) for decision in credit.decisions)
+
+
+def _hero_infosets(hand):
+    state = HandState(hand.game, hand.deal)
+    for decision in hand.decisions:
+        if decision.seat == hand.hero_seat:
+            yield state.observe().infoset
+        state.apply(decision.move.action)
