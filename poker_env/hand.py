@@ -22,6 +22,10 @@ class Answer:
     completion: str = ""
     prompt_ids: tuple[int, ...] = ()
     completion_ids: tuple[int, ...] = ()
+    menu: tuple[int, ...] = ()
+    """Of a model that says so: the actions on offer, by OpenSpiel's ids, in the order of their tokens."""
+    probabilities: tuple[float, ...] = ()
+    """How probable each of them was, answered by its token and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class Hand:
 
 def _decision(record: dict) -> Decision:
     move, answer = record.pop("move"), record.pop("answer")
-    answer["prompt_ids"], answer["completion_ids"] = tuple(answer["prompt_ids"]), tuple(answer["completion_ids"])
+    answer = {key: tuple(value) if isinstance(value, list) else value for key, value in answer.items()}
     return Decision(**record, move=Move(**move) if move else None, answer=Answer(**answer))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from poker_env.menu import MenuItem
 from poker_env.state import Move, Observation, position
@@ -23,13 +24,30 @@ COMPACT_TITLES = {"kuhn": "Kuhn poker", "leduc": "Leduc poker", "holdem": "No-li
 TOKEN = re.compile(r"(?<![A-Za-z0-9])A\d+(?![A-Za-z0-9])")
 
 
-def build_messages(observation: Observation, menu: Sequence[MenuItem], style: str) -> Messages:
-    """The chat messages for one decision. Hole cards come last in `compact`, so that a batch shares its prefix."""
+@dataclass(frozen=True)
+class Advice:
+    """What a good player would estimate at a decision, as `poker_env.advisor` works it out. All from 0 to 1."""
+
+    equity: float
+    """Hero's share of the pot against villain's range if the hand is checked down from here."""
+    pot_odds: float | None
+    """The equity at which calling breaks even if nobody bets again; None where there is nothing to call."""
+    folds: Mapping[int, float]
+    """For each bet or raise on the menu, by OpenSpiel's id, how often villain folds to it."""
+
+
+def build_messages(
+    observation: Observation, menu: Sequence[MenuItem], style: str, advice: Advice | None = None
+) -> Messages:
+    """The chat messages for one decision, with advice where there is any.
+
+    In `compact` what depends on hole cards comes last, so that a batch shares its prefix.
+    """
     if style == "classic":
-        return [{"role": "user", "content": _classic(observation, menu)}]
+        return [{"role": "user", "content": _classic(observation, menu, advice)}]
     return [
         {"role": "system", "content": _compact_rules(observation)},
-        {"role": "user", "content": _compact(observation, menu)},
+        {"role": "user", "content": _compact(observation, menu, advice)},
     ]
 
 
@@ -55,7 +73,7 @@ def _compact_rules(observation: Observation) -> str:
     return f"{COMPACT_TITLES[game.name]}, {amounts}. Answer with one token like A1."
 
 
-def _compact(observation: Observation, menu: Sequence[MenuItem]) -> str:
+def _compact(observation: Observation, menu: Sequence[MenuItem], advice: Advice | None) -> str:
     game = observation.game
     seat = {"big blind": "BB", "button": "BTN"}.get(position(game, observation.seat), position(game, observation.seat))
     header = f"{game.streets[observation.street]}, {seat}, pot {_bb(observation, observation.pot)}"
@@ -69,7 +87,17 @@ def _compact(observation: Observation, menu: Sequence[MenuItem]) -> str:
         lines.append(f"{verb} " + " ".join(f"{item.token}={_compact_size(observation, item)}" for item in raises))
     if observation.board:
         lines.append("Board " + " ".join(observation.board))
-    return "\n".join([*lines, "Hand " + " ".join(observation.hole)])
+    lines.append("Hand " + " ".join(observation.hole))
+    if advice is not None:
+        lines.append(_compact_advice(advice, raises))
+    return "\n".join(lines)
+
+
+def _compact_advice(advice: Advice, raises: Sequence[MenuItem]) -> str:
+    """`Equity 54%, need 33%. Folds 30 45 80%`, the folds in the order of the raises."""
+    need = "" if advice.pot_odds is None else f", need {advice.pot_odds:.0%}"
+    folds = " ".join(f"{100 * advice.folds[item.action]:.0f}" for item in raises)
+    return f"Equity {advice.equity:.0%}{need}." + (f" Folds {folds}%" if raises else "")
 
 
 def _compact_size(observation: Observation, item: MenuItem) -> str:
@@ -92,7 +120,7 @@ def _compact_move(observation: Observation, move: Move) -> str:
     return f"{who} {move.kind} {_bb(observation, move.to - _street_base(observation, move.street))}"
 
 
-def _classic(observation: Observation, menu: Sequence[MenuItem]) -> str:
+def _classic(observation: Observation, menu: Sequence[MenuItem], advice: Advice | None) -> str:
     game = observation.game
     stakes = (
         f"Blinds: small blind {game.small_blind}, big blind {game.big_blind}."
@@ -111,6 +139,7 @@ def _classic(observation: Observation, menu: Sequence[MenuItem]) -> str:
             f"{hole}: {' '.join(observation.hole)}",
             f"Pot size: {observation.pot}",
             f"Betting so far: {history}",
+            *(_classic_advice(advice, menu) if advice is not None else ()),
             "",
             "Legal actions:",
             *(f"- {item.token}: {_classic_item(observation, item)}" for item in menu),
@@ -118,6 +147,14 @@ def _classic(observation: Observation, menu: Sequence[MenuItem]) -> str:
             "Respond with exactly ONE action token from the list above.",
         ]
     )
+
+
+def _classic_advice(advice: Advice, menu: Sequence[MenuItem]) -> list[str]:
+    lines = [f"Your equity against the opponent's range: {advice.equity:.0%}"]
+    if advice.pot_odds is not None:
+        lines.append(f"Equity needed to call: {advice.pot_odds:.0%}")
+    folds = [f"{item.token} {advice.folds[item.action]:.0%}" for item in menu if item.action in advice.folds]
+    return [*lines, "How often the opponent folds: " + ", ".join(folds)] if folds else lines
 
 
 def _classic_item(observation: Observation, item: MenuItem) -> str:

@@ -51,6 +51,8 @@ class Observation:
     """OpenSpiel's information-state string in Kuhn and Leduc, empty in hold'em."""
     coin_seed: int
     """Seeds this decision's randomness; a hash of (the deal's seed, who acts, history), see `coin`."""
+    hand_coin: float
+    """A number in [0, 1), the same at all the player's decisions in a hand: a hash of (the deal's seed, who acts)."""
 
     @property
     def pot(self) -> int:
@@ -70,7 +72,7 @@ class Observation:
     @property
     def coin(self) -> float:
         """A number in [0, 1): the decision's one random draw, the same for the same deal and history."""
-        return (self.coin_seed >> 11) / 2**53
+        return _unit(self.coin_seed)
 
 
 class HandState:
@@ -138,7 +140,6 @@ class HandState:
         """What the player to act may know. `coin_key` tells apart draws that shall differ (say, hero's replicas)."""
         seat = self.current_seat
         history = " ".join(f"{move.seat}:{move.action}" for move in self.moves)
-        digest = hashlib.blake2b(f"{self.deal.seed}/{coin_key}/{history}".encode(), digest_size=8).digest()
         holdem = self.game.name == "holdem"
         return Observation(
             game=self.game,
@@ -151,7 +152,8 @@ class HandState:
             legal=self._legal_passive() if holdem else tuple(self._state.legal_actions()),
             moves=tuple(self.moves),
             infoset="" if holdem else self._state.information_state_string(seat),
-            coin_seed=int.from_bytes(digest, "big"),
+            coin_seed=_hash(f"{self.deal.seed}/{coin_key}/{history}"),
+            hand_coin=_unit(_hash(f"{self.deal.seed}/{coin_key}")),
         )
 
     def apply(self, action: int) -> Move:
@@ -213,6 +215,16 @@ class HandState:
         to = highest + (2, 4)[self.street] if self.game.name == "leduc" else action
         opened = self.street == 0 and self.game.name == "holdem"
         return ("raise" if facing_bet or opened else "bet"), to
+
+
+def _hash(text: str) -> int:
+    """64 bits."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _unit(seed: int) -> float:
+    """The number in [0, 1) that 64 bits stand for."""
+    return (seed >> 11) / 2**53
 
 
 def position(game: Game, seat: int) -> str:

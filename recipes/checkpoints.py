@@ -42,6 +42,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, poker: PokerConfig) -> Pe
         ("model_name_or_path", public_name(saved.base_model), public_name(poker.base_model)),
         ("prompt_style", saved.style, poker.style),
         ("menu_fractions", saved.fractions, poker.fractions),
+        ("advisor", saved.advisor is not None, poker.advisor is not None),  # about whom may change
     ):
         if theirs != ours:
             raise UserError(f"adapter {folder} was trained with {option} {theirs}, not {ours}: set it to the same")

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
 import torch
@@ -16,13 +16,17 @@ from peft import LoraConfig
 from trl import GRPOConfig, TrlParser
 
 from poker_env.errors import UserError
+from poker_env.evaluation.credit import Switches
 from poker_env.games import Game, make_game
 from poker_env.menu import POT_FRACTIONS
 from poker_env.players.config import PokerConfig
+from poker_env.players.mixture import mixture_spec
 from poker_env.players.models import best_dtype
 from reward_fns import RewardSpec, load_reward
 
 BASELINES = ("batch_mean", "leave_one_out")
+
+SWITCHES = tuple(switch.name for switch in fields(Switches))
 
 DTYPES = ("auto", "bfloat16", "float32")
 
@@ -41,7 +45,10 @@ class ExploitConfig(GRPOConfig):
 
     # The match
     game: str = field(default="holdem", metadata={"help": "kuhn, leduc or holdem[:stack=…,small_blind=…,big_blind=…]"})
-    villain: str = field(default="cfr", metadata={"help": "the opponent: any player spec but an LLM"})
+    villain: str = field(
+        default="cfr",
+        metadata={"help": "the opponent: any player spec but an LLM; a mixture is {cfr: 0.8, lag: 0.2} in YAML"},
+    )
     num_epochs: int = field(default=10, metadata={"help": "epochs: hands played, then the updates on them"})
     episodes_per_epoch: int = field(default=32, metadata={"help": "hands per epoch, over all processes"})
     replicas: int = field(default=1, metadata={"help": "plays of each deal; episodes_per_epoch is a multiple of it"})
@@ -52,6 +59,10 @@ class ExploitConfig(GRPOConfig):
     )
     dtype: str = field(default="auto", metadata={"help": "of the model's weights: auto, bfloat16 or float32"})
     prompt_style: str = field(default="compact", metadata={"help": "compact or classic"})
+    advisor: bool = field(
+        default=False,
+        metadata={"help": "tell hero its equity against villain's range, pot odds, and how often villain folds"},
+    )
     menu_fractions: list[float] = field(
         default_factory=lambda: list(POT_FRACTIONS), metadata={"help": "bet sizes on offer, as fractions of the pot"}
     )
@@ -88,6 +99,13 @@ class ExploitConfig(GRPOConfig):
     baseline: str = field(
         default="batch_mean", metadata={"help": "batch_mean, or leave_one_out over a deal's replicas"}
     )
+    variance_reduction: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "what to take off the chips won, without moving their mean: any of chance, range, villain, hero, "
+            "baseline, all_action (poker_env/evaluation/credit.py); for a villain whose policy is known"
+        },
+    )
     rows_per_epoch: int | None = field(
         default=None,
         metadata={
@@ -120,6 +138,8 @@ class ExploitConfig(GRPOConfig):
     gradient_checkpointing: bool = field(default=False, metadata={"help": "trade time for memory; prompts are short"})
 
     def __post_init__(self) -> None:
+        if isinstance(self.villain, dict):
+            self.villain = mixture_spec(self.villain)
         self._check()
         world = int(os.environ.get("WORLD_SIZE", "1"))
         batch = self.per_device_train_batch_size * world * self.updates_per_epoch
@@ -152,6 +172,7 @@ class ExploitConfig(GRPOConfig):
             fractions=tuple(self.menu_fractions),
             max_new_tokens=self.max_completion_length,
             temperature=self.temperature,
+            advisor=self.villain if self.advisor else None,
         )
 
     def entropy_coef_at(self, epoch: int) -> float:
@@ -212,6 +233,15 @@ class ExploitConfig(GRPOConfig):
             raise UserError(f"unknown baseline {self.baseline!r}: choose one of {', '.join(BASELINES)}")
         if self.baseline == "leave_one_out" and self.replicas < 2:
             raise UserError("baseline leave_one_out needs replicas of 2 or more")
+        unknown = set(self.variance_reduction) - set(SWITCHES)
+        if unknown:
+            raise UserError(
+                f"unknown variance_reduction {', '.join(sorted(unknown))}: choose among {', '.join(SWITCHES)}"
+            )
+        if self.variance_reduction and self.baseline == "leave_one_out":
+            raise UserError("baseline leave_one_out adds the luck that variance_reduction takes off: leave one out")
+        if "all_action" in self.variance_reduction and self.scale_rewards != "none":
+            raise UserError("variance_reduction all_action has no returns to scale by: set scale_rewards to none")
         if self.dtype not in DTYPES:
             raise UserError(f"unknown dtype {self.dtype!r}: choose one of {', '.join(DTYPES)}")
         if not 0 <= self.gamma <= 1:

@@ -66,12 +66,11 @@ def _nearest(menu: Sequence[MenuItem], action: int) -> int:
 
 def examples_of(hero: LLMPlayer, decisions: Sequence[Decision]) -> list[Example]:
     """One example for each distinct prompt, in the order they first come; decisions with the same one are averaged."""
-    end = hero.tokenizer.eos_token_id
     answers: dict[tuple[int, ...], tuple[tuple[int, ...], ...]] = {}
     sums: dict[tuple[int, ...], np.ndarray] = {}
     questions = hero.ask([observation for observation, _ in decisions])
     for question, (_, probabilities) in zip(questions, decisions, strict=True):
         prompt = question.prompt_ids
-        answers.setdefault(prompt, tuple((*hero.spell(item.token), end) for item in question.menu))
+        answers.setdefault(prompt, tuple(hero.answer_ids(item.token) for item in question.menu))
         sums[prompt] = sums.get(prompt, 0.0) + probabilities
     return [Example(prompt, answers[prompt], tuple((sums[prompt] / sums[prompt].sum()).tolist())) for prompt in sums]

@@ -21,8 +21,9 @@ from poker_env.players import Player, make_player
 from poker_env.players.llm import LLMPlayer
 from poker_env.table import play
 from recipes.config import ExploitConfig
+from recipes.luck import LuckRemover
 from recipes.returns import FloatArray, discounted_returns, leave_one_out_baseline, returns_from_start
-from recipes.rows import Row, to_trl, training_rows
+from recipes.rows import Decision, Row, to_trl, training_rows
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Rollout:
         self.game = config.make_game()
         self.villain = villain or make_player(config.villain, self.game)
         self.rewards = config.reward_specs()
+        self._luck = LuckRemover(config, self.villain) if config.variance_reduction else None
         self.hands: list[Hand] = []
         """This process's hands of the last epoch."""
         self.epoch: EpochHands | None = None
@@ -76,7 +78,7 @@ class Rollout:
         epoch = trainer.state.global_step // self.config.steps_per_epoch
         trainer.entropy_coef = self.config.entropy_coef_at(epoch)
         model = trainer.accelerator.unwrap_model(trainer.model)
-        hero = LLMPlayer(model, self._tokenizer, self._poker)
+        hero = LLMPlayer(model, self._tokenizer, self._poker, scores_menu=self._luck is not None)
         first, count = self._share_of_deals(trainer.accelerator.process_index, trainer.accelerator.num_processes)
         deals_per_epoch = self.config.episodes_per_epoch // self.config.replicas
         deals = make_deals(self.game, count, self.config.seed, start=epoch * deals_per_epoch + first)
@@ -84,9 +86,9 @@ class Rollout:
         seconds = time.monotonic() - started
         returns = [discounted_returns(self._rewards_of(hand), self.config.gamma) for hand in self.hands]
         starts = returns_from_start(returns).reshape(-1, len(self.rewards))
-        played = gather_object([decision_rows(self.hands, returns, self._baselines(starts))])  # process by process
+        played = gather_object([self._decisions(hero, returns, self._baselines(starts))])  # process by process
         rows = training_rows(
-            [row for rows in played for row in rows],
+            [decision for decisions in played for decision in decisions],
             len(prompts) * trainer.accelerator.num_processes,
             weights=[spec.weight for spec in self.rewards],
             scale=self.config.scale_advantages,
@@ -122,6 +124,17 @@ class Rollout:
         """(reward functions, hero's decisions): unweighted rewards."""
         return np.array([spec(hand) for spec in self.rewards]).reshape(len(self.rewards), len(hand.hero_decisions))
 
+    def _decisions(self, hero: LLMPlayer, returns: Sequence[FloatArray], baselines: FloatArray) -> list[Decision]:
+        """The hands' decisions as rows."""
+        if self._luck is None:
+            return [[row] for row in decision_rows(self.hands, returns, baselines)]
+        credits = self._luck.credits(self.hands, hero)
+        decisions: list[Decision] = []
+        for hand, credit, own, baseline in zip(self.hands, credits, returns, baselines, strict=True):
+            given = decision_rows([hand], [self._luck.returns(own, credit)], baseline[None])
+            decisions += self._luck.decisions(hand, credit, given, hero)
+        return decisions
+
     def _baselines(self, starts: FloatArray) -> FloatArray:
         """(hands, reward functions): what each hand's returns are measured against."""
         if self.config.baseline == "batch_mean":  # it comes with the advantages, over the decisions trained on
@@ -130,7 +143,7 @@ class Rollout:
         return leave_one_out_baseline(by_deal).reshape(len(self.rewards), -1).T
 
     def _summary(
-        self, first_deal: int, starts: FloatArray, played: list[list[Row]], rows: list[Row], seconds: float
+        self, first_deal: int, starts: FloatArray, played: list[list[Decision]], rows: list[Row], seconds: float
     ) -> EpochHands:
         records = [
             (
@@ -145,7 +158,7 @@ class Rollout:
         payoffs, returns, deals, decisions, legal = (
             np.array(column) for column in zip(*gather_object(records), strict=True)
         )
-        asked = [[row.prompt_ids for row in rows] for rows in played]
+        asked = [[given.prompt_ids for given, *_ in decisions] for decisions in played]
         return EpochHands(
             payoffs_bb=payoffs,
             returns=returns @ [spec.weight for spec in self.rewards],
@@ -160,8 +173,8 @@ class Rollout:
                 sum(len(prompt) for prompts in asked for prompt in set(prompts)),
                 sum(len(prompt) for prompts in asked for prompt in prompts),
             ),
-            trained=sum(row.decisions for row in rows),
-            rows=sum(row.decisions > 0 for row in rows),
+            trained=round(sum(row.decisions for row in rows)),
+            rows=sum(1 for row in rows if row.decisions),
             tokens_saved=_saved(
                 sum(row.tokens for row in rows if row.decisions), sum(row.tokens * row.decisions for row in rows)
             ),
@@ -208,6 +221,6 @@ def _credit_reader(index: int, name: str) -> Callable[..., list[float]]:
     return reader
 
 
-def _saved(forwarded: int, tokens: int) -> float:
+def _saved(forwarded: int, tokens: float) -> float:
     """The share of tokens that was saved when so many were forwarded."""
     return 1 - forwarded / max(1, tokens)

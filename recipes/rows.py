@@ -5,6 +5,9 @@ its mask and their mean advantage, so its policy gradient, KL and share in the n
 replaces. Several updates on parts of an epoch's rows each divide by the epoch's tokens over the number of updates,
 however unevenly the decisions fall.
 
+With the all-action gradient a decision is a row for every answer it might have given, each standing for as many
+decisions as it was probable: what the answers sampled are on average.
+
 Two things are taken otherwise. Where an update clips a probability ratio (never at an epoch's first one), the sign of
 the mean advantage decides, not that of each decision's; `loss_type: cispo` has no such sign. And the trainer averages
 the entropy over each micro-batch for itself, so the entropy bonus is the decisions' where one micro-batch holds all.
@@ -28,9 +31,9 @@ class Row:
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
     credit: tuple[float, ...]
-    """One number per reward function, the decisions' mean: their returns less a baseline, then their advantages."""
-    decisions: int = 1
-    """How many decisions the row stands for; 0: it trains nothing."""
+    """One number per reward function, the decisions' sum: their returns less a baseline, then their advantages."""
+    decisions: float = 1
+    """How many decisions the row stands for, on average; 0: none beside those of rows like it."""
 
     @property
     def tokens(self) -> int:
@@ -38,8 +41,12 @@ class Row:
         return len(self.prompt_ids) + len(self.completion_ids)
 
 
+Decision = Sequence[Row]
+"""A decision's rows: first the one of the answer given; after it, if at all, those of all answers on the menu."""
+
+
 def training_rows(
-    decisions: Sequence[Row],
+    decisions: Sequence[Decision],
     count: int,
     *,
     weights: Sequence[float],
@@ -47,38 +54,38 @@ def training_rows(
     pad_token_id: int,
     rng: np.random.Generator,
 ) -> list[Row]:
-    """Exactly `count` rows out of decisions (rows of one decision each): merged ones, then at least one of padding.
+    """Exactly `count` rows out of decisions: merged ones, then at least one of padding.
 
     Decisions are taken in random order up to the first that would make one row too many. Any decision is kept with the
     same expected weight in the mean of those kept, so the policy gradient stays unbiased (inverse sampling, Haldane
     1945): to count in the one too many would favour rare answers, to leave out just what doesn't fit common ones.
-    The advantages are those among the decisions kept, see `advantages` (`weights` and `scale` are its own).
+    The answers given have the advantages among the decisions kept, see `advantages` (`weights` and `scale` are its
+    own); the credit of the menu's other answers sums to 0 by itself.
 
-    Padding has no weight in the loss. Its credit makes all the rows' sum 0, so that the mean that the trainer
-    subtracts is 0 too.
+    Padding has no weight in the loss. Its credit makes the sum of all that `to_trl` hands out 0, so that the mean that
+    the trainer subtracts is 0 too.
     """
     kept = _first_that_fit(decisions, count - 1, rng)
     rows: list[Row] = []
     if kept:
-        credit = advantages([row.credit for row in kept], weights, scale)
-        rows = merge([replace(row, credit=tuple(map(float, own))) for row, own in zip(kept, credit, strict=True)])
+        credit = advantages([given.credit for given, *_ in kept], weights, scale)
+        given = [replace(own[0], credit=tuple(map(float, row))) for own, row in zip(kept, credit, strict=True)]
+        rows = merge([*given, *(row for _, *menu in kept for row in menu)])
     padding = count - len(rows)
-    total = np.sum([row.credit for row in rows], axis=0) if rows else np.zeros(len(weights))
+    total = np.sum([_mean_credit(row) for row in rows], axis=0) if rows else np.zeros(len(weights))
     balance = tuple(map(float, -total / padding))
     return rows + [Row((pad_token_id,), (pad_token_id,), balance, decisions=0)] * padding
 
 
 def merge(rows: Sequence[Row]) -> list[Row]:
-    """One row for each distinct prompt and answer, in the order they first come; credit is the decisions' mean."""
+    """One row for each distinct prompt and answer, in the order they first come."""
     alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Row]] = {}
     for row in rows:
         alike.setdefault((row.prompt_ids, row.completion_ids), []).append(row)
-    merged = []
-    for (prompt_ids, completion_ids), group in alike.items():
-        decisions = [row.decisions for row in group]
-        credit = np.average([row.credit for row in group], axis=0, weights=decisions)
-        merged.append(Row(prompt_ids, completion_ids, tuple(map(float, credit)), sum(decisions)))
-    return merged
+    return [
+        Row(*ids, tuple(map(sum, zip(*(row.credit for row in group), strict=True))), sum(r.decisions for r in group))
+        for ids, group in alike.items()
+    ]
 
 
 def to_trl(rows: Sequence[Row]) -> dict[str, Any]:
@@ -87,18 +94,22 @@ def to_trl(rows: Sequence[Row]) -> dict[str, Any]:
         "prompt_ids": [list(row.prompt_ids) for row in rows],
         "completion_ids": [list(row.completion_ids) for row in rows],
         "logprobs": None,
-        "env_mask": [[row.decisions] * len(row.completion_ids) for row in rows],
-        "credit": [row.credit for row in rows],
+        "env_mask": [[float(row.decisions)] * len(row.completion_ids) for row in rows],
+        "credit": [_mean_credit(row) for row in rows],
     }
 
 
-def _first_that_fit(decisions: Sequence[Row], distinct: int, rng: np.random.Generator) -> list[Row]:
-    """Decisions in random order, as many as come before the one that is the first of row number `distinct` + 1."""
+def _mean_credit(row: Row) -> tuple[float, ...]:
+    """A decision's; of padding, all of it."""
+    return tuple(credit / (row.decisions or 1) for credit in row.credit)
+
+
+def _first_that_fit(decisions: Sequence[Decision], distinct: int, rng: np.random.Generator) -> list[Decision]:
+    """Decisions in random order, as many as come before the first that would make more than `distinct` rows."""
     order = rng.permutation(len(decisions))
     seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
     for taken, index in enumerate(order):
-        row = decisions[index]
-        seen.add((row.prompt_ids, row.completion_ids))
+        seen |= {(row.prompt_ids, row.completion_ids) for row in decisions[index]}
         if len(seen) > distinct:
             order = order[:taken]
             break

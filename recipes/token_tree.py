@@ -31,7 +31,7 @@ def token_tree(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
     (predictions) are followed by `next_ids` with `weights`, (edges,) each, `edges` saying which prediction an edge
     belongs to. `examples` and `negentropy` (the sum over all answers of p log p) are scalars.
     """
-    tree = _Tree()
+    tree = TokenTree()
     expected: dict[int, dict[int, float]] = {}
     for example in examples:
         prompt = tree.add(-1, example.prompt_ids)
@@ -73,7 +73,7 @@ def divergence(model: Any, batch: dict[str, torch.Tensor], temperature: float) -
     return (batch["negentropy"] + cross_entropy) / batch["examples"]
 
 
-class _Tree:
+class TokenTree:
     """Tokens by their path from the root."""
 
     def __init__(self) -> None:

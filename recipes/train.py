@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from transformers.utils import logging as transformers_logging
 from trl import GRPOTrainer
 
+from poker_env.advisor import load_advisor
 from poker_env.evaluation.match import Evaluation, evaluate
 from poker_env.evaluation.results import comparison_table, write_results
 from poker_env.players.llm import LLMPlayer
@@ -32,6 +33,7 @@ from recipes.cores import use_all_cores
 from recipes.exact import ExactWatch
 from recipes.metrics import read_metrics
 from recipes.rollout import Rollout, trl_reward_functions
+from recipes.trainer import TreeTrainer
 from recipes.warm_start import FOLDER, warm_start
 from recipes.watch import Watcher
 
@@ -70,6 +72,8 @@ def train(config: ExploitConfig, command: str) -> None:
     folder = Path(str(config.output_dir))
     tokenizer = load_tokenizer(config.model_name_or_path)
     rollout = Rollout(config, tokenizer)
+    if config.advisor:
+        load_advisor(config.villain, rollout.game)  # complains now, not after a warm start
     watcher = Watcher(config, rollout, tokenizer, console, ExactWatch.of(config, rollout.villain))
     trainer = make_trainer(config, starting_model(config, rollout, console), tokenizer, rollout, [watcher])
     console.print(
@@ -111,11 +115,11 @@ def make_trainer(
     rollout: Rollout,
     callbacks: Sequence[TrainerCallback],
 ) -> GRPOTrainer:
-    """A stock `GRPOTrainer` around the rollout: it goes on with the model's adapter, or puts a new one on it.
+    """A `GRPOTrainer` around the rollout: it goes on with the model's adapter, or puts a new one on it.
 
     Where `beta` is above 0, KL is measured to where it starts: to a copy of the adapter, or to the model.
     """
-    trainer = GRPOTrainer(
+    trainer = TreeTrainer(
         model=model,
         args=config,
         reward_funcs=trl_reward_functions(config, rollout),

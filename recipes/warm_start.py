@@ -30,6 +30,7 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
+from poker_env.advisor import load_advisor
 from poker_env.errors import UserError
 from poker_env.games import make_deals
 from poker_env.players import Player, make_player
@@ -67,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if config.warm_start_player is None:
         raise UserError("warm_start_player is not set: name the player to imitate, say --warm_start_player villain")
     folder = output_folder(Path(str(config.output_dir))) / FOLDER
+    if config.advisor:
+        load_advisor(config.villain, config.make_game())  # complains now, not after the self-play
     warm_start(config, make_player(config.villain, config.make_game()), folder, Console())
 
 

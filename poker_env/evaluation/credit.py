@@ -12,7 +12,9 @@ Evaluation in Imperfect Information Games") with villain known for all its holdi
 The decision's own term is the baseline V_t = E[u_t]. The all-action gradient goes one step further ("expected policy
 gradients", Ciosek & Whiteson 2018; with the correction of what the critic gets wrong, as in Q-Prop, Gu et al. 2017):
 
-    sum over actions a of grad pi(a) (Q(a) - V_t)  +  grad log pi(a_t) (G_t - Q(a_t)),  Q(a) being the critic's value
+    sum over actions a of grad pi(a) (Q(a) - F)  +  grad log pi(a_t) (G_t - Q(a_t)),  Q(a) being the critic's value
+
+F is what an answer that names no action is worth: its chance counts as the rest of all actions', never as sampled.
 
 What is known to the estimator is a choice too. As it stands that is everything: villain's cards and the board to come.
 Averaging over villain's range (exact, by Bayes' rule) or over the board to come leaves less to luck.
@@ -28,7 +30,7 @@ import numpy as np
 from poker_env.cfr.play import BlueprintStrategy
 from poker_env.cfr.resolve import RiverStrategy
 from poker_env.cfr.tables import BucketTables
-from poker_env.evaluation.critic import BlueprintCritic, CheckDownCritic, Critic, Worlds
+from poker_env.evaluation.critic import SAMPLES, BlueprintCritic, CheckDownCritic, Critic, Worlds
 from poker_env.evaluation.exact_value import SMALL_GAMES, exact_policy
 from poker_env.evaluation.knowledge import DealtCards, Knowledge
 from poker_env.evaluation.public import PublicState, PublicTree
@@ -174,8 +176,10 @@ class CreditAssigner:
             expected = float(probabilities @ [luck.sampled_value(child, known) for child in children])
             surprise = (expected if choice.played is None else after) - expected
         if self._switches.all_action:
-            shares = np.array(choice.probabilities) * (values - before)
-            return _Event(surprise, Credit(-after, tuple(shares.tolist())))
+            # Any baseline does. By this one the answers that name no action weigh nothing, sampled or not.
+            forfeited = -float(state.contributions[state.seat])
+            shares = np.array(choice.probabilities) * (values - forfeited)
+            return _Event(surprise, Credit(-forfeited if choice.played is None else -after, tuple(shares.tolist())))
         return _Event(surprise, Credit(-before if self._switches.baseline else 0.0, nothing))
 
     def _reply(self, state: PublicState, action: int, known: Knowledge, luck: _Luck) -> tuple[_Event, Knowledge]:
@@ -203,25 +207,33 @@ def _credits(events: Sequence[_Event], payoff: float, gamma: float) -> tuple[Cre
     return tuple(reversed(credits))
 
 
-def assigner_against(game: Game, villain: Player, switches: Switches, hero: Table | None = None) -> CreditAssigner:
+def assigner_against(
+    game: Game,
+    villain: Player,
+    switches: Switches,
+    hero: Table | None = None,
+    tables: bool = True,
+    samples: int = SAMPLES,
+) -> CreditAssigner:
     """The assigner for a villain, with the best critic there is for it.
 
-    Kuhn and Leduc: exact, for the policy `hero`, by default villain's own. Hold'em: villain's blueprint, whose buckets
-    come from tables (two minutes and 406 MB of disk to make once), or checking down for a villain without one.
+    Kuhn and Leduc: exact, for the policy `hero`, by default villain's own. Hold'em: villain's blueprint (`samples` as
+    in `BlueprintCritic`), whose buckets come from tables (two minutes and 406 MB of disk to make once); or checking
+    down, for a villain without one, or without `tables`.
     Raises `UserError` when villain's policy isn't known for every holding.
     """
     if game.name in SMALL_GAMES:
         table = exact_policy(game, villain)
         critic: Critic = ExactCritic(game, hero or table, table)
         return CreditAssigner(game, tabular_ranges(game, table), critic, switches)
-    ranges = range_policy_of(villain, long_run=True)
-    strategy = villain.strategy if isinstance(villain, CFRPlayer) else None
+    ranges = range_policy_of(villain, long_run=tables)
+    strategy = villain.strategy if tables and isinstance(villain, CFRPlayer) else None
     if isinstance(strategy, RiverStrategy):
         strategy = strategy.blueprint
     critic = CheckDownCritic()
     if isinstance(strategy, BlueprintStrategy):
-        tables = BucketTables.build(strategy.blueprint.abstraction, progress=True)
-        critic = BlueprintCritic(strategy.blueprint, tables.lookup)
+        lookup = BucketTables.build(strategy.blueprint.abstraction, progress=True).lookup
+        critic = BlueprintCritic(strategy.blueprint, lookup, samples)
     return CreditAssigner(game, ranges, critic, switches)
 
 

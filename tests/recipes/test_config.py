@@ -33,6 +33,7 @@ def parse(*argv):
         (["--mask_truncated_completions", "true"], "mask_truncated_completions"),
         (["--use_vllm", "true"], "use_vllm"),
         (["--villain", "llm:somebody"], "can't be trained against"),
+        (["--advisor", "maybe"], "Truthy value expected"),
         (["--menu_fractions", "-1"], "menu fractions"),
         (["--no_such_option", "1"], "no_such_option"),
         (["--num_epochs", "many"], "invalid int value"),
@@ -64,6 +65,29 @@ def test_yaml_and_command_line(tmp_path):
         ("bluff", 2.0, {"bonus": 0.25}),
     ]
     assert config.reward_weights == [1.0, 2.0]
+
+
+def test_a_mixture_of_villains_in_yaml_is_a_spec(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("villain: {cfr: 0.8, lag: 0.1, 'cfr:runs/a.npz': 0.1}\n")
+    assert parse("--config", str(path)).villain == "mix:cfr=0.8,lag=0.1,cfr:runs/a.npz=0.1"
+    assert parse("--config", str(path), "--villain", "tag").villain == "tag"
+
+
+@pytest.mark.parametrize(
+    ("villain", "message"),
+    [("{}", "mixture of nothing"), ("{cfr: lots}", "weight 'lots'"), ("{llm:x: 1}", "can't be part")],
+)
+def test_a_mixture_that_makes_no_sense_is_named(tmp_path, villain, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"villain: {villain}\n")
+    with pytest.raises(UserError, match=message):
+        parse("--config", str(path))
+
+
+def test_advice_is_about_the_runs_own_villain():
+    assert parse("--villain", "cfr:weak").poker().advisor is None
+    assert parse("--villain", "cfr:weak", "--advisor", "true").poker().advisor == "cfr:weak"
 
 
 def test_one_group_is_the_whole_generation_batch():

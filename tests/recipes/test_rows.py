@@ -30,8 +30,14 @@ class InOrder:
 
 
 def fit(decisions, count, rng=None, scale=False, weights=(1.0, 2.0)):
+    """Training rows of decisions; a lone row is a decision, too."""
     return training_rows(
-        decisions, count, weights=weights, scale=scale, pad_token_id=99, rng=rng or np.random.default_rng(0)
+        [[decision] if isinstance(decision, Row) else decision for decision in decisions],
+        count,
+        weights=weights,
+        scale=scale,
+        pad_token_id=99,
+        rng=rng or np.random.default_rng(0),
     )
 
 
@@ -43,7 +49,7 @@ def test_merging_keeps_the_number_of_decisions_and_their_summed_credit(decisions
     for row in merged:
         alike = [d for d in decisions if (d.prompt_ids, d.completion_ids) == (row.prompt_ids, row.completion_ids)]
         assert row.decisions == len(alike)
-        assert np.multiply(row.credit, row.decisions) == pytest.approx(np.sum([d.credit for d in alike], axis=0))
+        assert row.credit == pytest.approx(np.sum([d.credit for d in alike], axis=0))
     assert [(row.prompt_ids, row.decisions) for row in merge(merged)] == [
         (row.prompt_ids, row.decisions) for row in merged
     ]
@@ -59,9 +65,8 @@ def test_any_decisions_make_any_number_of_rows_whose_credit_sums_to_zero(decisio
     distinct = {(row.prompt_ids, row.completion_ids) for row in decisions}
     if len(distinct) < count:
         assert sum(row.decisions for row in trained) == len(decisions)
-    assert np.sum([row.credit for row in rows], axis=0) == pytest.approx(0, abs=1e-9)
-    weighted = np.sum([np.multiply(row.credit, row.decisions) for row in trained], axis=0) if trained else 0
-    assert weighted == pytest.approx(0, abs=1e-9)
+    assert np.sum(to_trl(rows)["credit"], axis=0) == pytest.approx(0, abs=1e-9)
+    assert np.sum([row.credit for row in trained], axis=0) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("distinct", [1, 2, 3, 4])
@@ -96,11 +101,32 @@ def test_scaled_advantages_are_in_standard_deviations_of_the_weighted_return():
     rows = fit(decisions, 5, scale=True)
     found = [np.dot(row.credit, (1.0, 2.0)) for row in rows if row.decisions]
     advantages = (totals - 6) / (np.std(totals, ddof=1) + 1e-4)
-    assert found == pytest.approx([advantages[:2].mean(), advantages[2]])
+    assert found == pytest.approx([advantages[:2].sum(), advantages[2]])
 
 
 def test_trl_gets_masks_that_count_the_decisions_and_zeros_for_padding():
-    output = to_trl([Row((1, 2), (3, 4, 5), (1.0, 2.0), decisions=7), Row((0,), (0,), (-1.0, -2.0), decisions=0)])
+    output = to_trl([Row((1, 2), (3, 4, 5), (7.0, 14.0), decisions=7), Row((0,), (0,), (-1.0, -2.0), decisions=0)])
     assert output["env_mask"] == [[7, 7, 7], [0]]
     assert output["credit"] == [(1.0, 2.0), (-1.0, -2.0)]
     assert output["completion_ids"] == [[3, 4, 5], [0]] and output["logprobs"] is None
+
+
+def test_a_decisions_other_answers_count_by_their_probability_and_their_credit_is_not_centred():
+    def decision(given, credit):
+        menu = [Row((1,), (answer,), (share,), decisions=p) for answer, share, p in ((5, 3.0, 0.25), (6, -3.0, 0.75))]
+        return [Row((1,), (given,), (credit,), decisions=0), *menu]
+
+    rows = fit([decision(5, 10.0), decision(6, 4.0), [Row((1,), (7,), (1.0,))]], 5, weights=(1.0,))
+    assert [(row.completion_ids, row.decisions, row.credit) for row in rows[:3]] == [
+        ((5,), 0.5, (5.0 + 6.0,)),  # 10 less the mean of 5, then the shares
+        ((6,), 1.5, (-1.0 - 6.0,)),
+        ((7,), 1, (-4.0,)),
+    ]
+    assert to_trl(rows)["credit"][0] == (22.0,)
+
+
+def test_a_decision_is_trained_on_with_all_its_answers_or_not_at_all():
+    menu = [Row((1,), (answer,), (0.0,), decisions=0.5) for answer in (5, 6)]
+    alone = [Row((2,), (7,), (1.0,))]
+    rows = fit([alone, [Row((1,), (5,), (1.0,), decisions=0), *menu]], 3, InOrder([0, 1]), weights=(1.0,))
+    assert [row.completion_ids for row in rows] == [(7,), (99,), (99,)]

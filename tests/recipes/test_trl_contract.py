@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import TrainerCallback
+from trl import GRPOTrainer
 
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.models import load_model, load_tokenizer
@@ -89,6 +90,7 @@ def make(tiny_model_dir, tmp_path, rollout, **overrides):
 def merged(count, decisions=DECISIONS, weights=WEIGHTS, **options):
     """Training rows of the decisions."""
     defaults = {"scale": False, "pad_token_id": 0, "rng": np.random.default_rng(0)}
+    decisions = [[row] if isinstance(row, Row) else row for row in decisions]
     return training_rows(decisions, count, weights=weights, **{**defaults, **options})
 
 
@@ -105,6 +107,35 @@ def policy_gradient(model, decisions):
     model.zero_grad()
     loss.backward()
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def menu_gradient(model, decisions):
+    """The same for decisions that come as several rows: those of the menu count by their probability."""
+    kept = [rows[0].credit for rows in decisions]
+    mean = np.mean(kept, axis=0)
+    tokens = sum(row.decisions * len(row.completion_ids) for rows in decisions for row in rows)
+    loss = torch.zeros(())
+    for rows in decisions:
+        for place, row in enumerate(rows):
+            credit = np.dot(np.subtract(row.credit, mean if place == 0 else 0), WEIGHTS)
+            ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+            logps = model(ids).logits.log_softmax(-1)[0, len(row.prompt_ids) - 1 : -1]
+            loss = loss - float(credit) * logps.gather(1, torch.tensor(row.completion_ids)[:, None]).sum() / tokens
+    model.zero_grad()
+    loss.backward()
+    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def test_all_answers_of_a_decision_reach_the_loss_by_their_probability(tiny_model_dir, tmp_path):
+    def decision(given, credit, p):
+        menu = [Row(*A, credit=(0.7, 0.0), decisions=p), Row(*D, credit=(-0.7, 0.0), decisions=1 - p)]
+        return [Row(*given, credit=credit, decisions=0 if given in (A, D) else 1), *menu]
+
+    decisions = [decision(A, (1.0, 0.0), 0.3), decision(D, (0.2, 1.0), 0.1), decision(B, (-1.0, 0.0), 0.25)]
+    trainer, found = make(tiny_model_dir, tmp_path, merged(6, decisions), rows_per_epoch=6)
+    expected = menu_gradient(trainer.model, decisions)
+    trainer.train()
+    assert_same_gradient(found.updates[0], expected)
 
 
 def assert_same_gradient(found, expected, tolerance=1e-5):
@@ -200,6 +231,22 @@ def test_an_epoch_played_and_merged_has_the_gradient_of_its_decisions(tiny_model
     assert_same_gradient(found.updates[0], expected.updates[0])
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_tree_of_a_batch_gives_the_rows_own_probabilities_and_entropies(tiny_model_dir, tmp_path, temperature):
+    trainer, _ = make(tiny_model_dir, tmp_path, DECISIONS, rows_per_epoch=12, temperature=temperature)
+    distinct = [A, B, C, D, ((5, 6, 7), (8, 9))]  # the last one's answer goes on along A's prompt
+    ids, mask = torch.zeros(5, 7, dtype=torch.long), torch.zeros(5, 7, dtype=torch.long)
+    for row, (prompt, completion) in enumerate(distinct):
+        span = slice(4 - len(prompt), 4 + len(completion))
+        ids[row, span], mask[row, span] = torch.tensor([*prompt, *completion]), 1
+    arguments = (trainer.model, ids, mask, 3)
+    ours = trainer._get_per_token_logps_and_entropies(*arguments, compute_entropy=True)
+    stock = GRPOTrainer._get_per_token_logps_and_entropies(trainer, *arguments, compute_entropy=True)
+    for own, other in zip(ours[:2], stock[:2], strict=True):
+        torch.testing.assert_close(own, other * mask[:, 4:], rtol=1e-4, atol=1e-5)
+    assert ours[2] is None and float(ours[0].detach().min()) < -1
+
+
 def test_rows_that_are_all_padding_change_nothing_and_stop_nothing(tiny_model_dir, tmp_path):
     trainer, _ = make(tiny_model_dir, tmp_path, merged(4, []))
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
@@ -261,3 +308,22 @@ def test_processes_share_an_epochs_deals_without_gap_or_overlap(tiny_model_dir, 
     rollout = Rollout(config, load_tokenizer(str(tiny_model_dir)))
     shares = [rollout._share_of_deals(process, 3) for process in range(3)]
     assert [deal for first, count in shares for deal in range(first, first + count)] == list(range(11))
+
+
+def test_the_entropy_bonus_is_the_mean_entropy_of_the_decisions_tokens(tiny_model_dir, tmp_path):
+    size = {"rows_per_epoch": 6, "per_device_train_batch_size": 6}
+    trainer, found = make(tiny_model_dir, tmp_path, merged(6), entropy_coef=0.5, **size)
+    entropy, tokens = torch.zeros(()), 0
+    for row in DECISIONS:
+        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+        logps = trainer.model(ids).logits.log_softmax(-1)[0, len(row.prompt_ids) - 1 : -1]
+        entropy = entropy - (logps.exp() * logps).sum()
+        tokens += len(row.completion_ids)
+    policy = policy_gradient(trainer.model, DECISIONS)
+    weights = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    entropy_gradient = torch.autograd.grad(entropy / tokens, weights)
+    expected = {
+        name: gradient - 0.5 * own for (name, gradient), own in zip(policy.items(), entropy_gradient, strict=True)
+    }
+    trainer.train()
+    assert_same_gradient(found.updates[0], expected)

@@ -1,0 +1,129 @@
+"""Variance reduction in training: the same gradient on average, the same prompts, less noise."""
+
+import numpy as np
+import pytest
+import torch
+
+from poker_env.errors import UserError
+from poker_env.games import make_deals, make_game
+from poker_env.players import make_player
+from poker_env.players.llm import LLMPlayer
+from poker_env.players.models import load_model, load_tokenizer
+from poker_env.table import play
+from recipes.config import parse_config
+from recipes.luck import LuckRemover
+from recipes.returns import discounted_returns
+from recipes.rollout import decision_rows
+from recipes.rows import merge
+
+EVERYTHING = ("chance", "range", "villain", "hero", "baseline", "all_action")
+
+
+def make_config(model_dir, tmp_path, *switches, options=()):
+    arguments = ["--model_name_or_path", str(model_dir), "--output_dir", str(tmp_path), "--dtype", "float32", *options]
+    return parse_config([*arguments, *(("--variance_reduction", *switches) if switches else ())])
+
+
+@pytest.fixture(scope="module")
+def hero_parts(tiny_model_dir):
+    return load_model(str(tiny_model_dir), torch.float32), load_tokenizer(str(tiny_model_dir))
+
+
+def gradients(config, hero, blocks, hands):
+    """(blocks, 2, coordinates): each block's policy gradient as it is and without luck, along some directions."""
+    game, villain = config.make_game(), make_player(config.villain, config.make_game())
+    remover = LuckRemover(config, villain)
+    (chips,) = config.reward_specs()
+    found = []
+    for block in range(blocks):
+        played = play(game, make_deals(game, hands, 5, start=block * hands), hero, villain)
+        plain, without_luck = [], []
+        for hand, credit in zip(played, remover.credits(played, hero), strict=True):
+            raw = discounted_returns(np.array([chips(hand)]).reshape(1, -1), config.gamma)
+            plain += decision_rows([hand], [raw], np.zeros((1, 1)))
+            given = decision_rows([hand], [remover.returns(raw, credit)], np.zeros((1, 1)))
+            without_luck += [row for rows in remover.decisions(hand, credit, given, hero) for row in rows]
+        found.append([gradient(hero.model, merge(rows)) for rows in (plain, without_luck)])
+    return np.array(found)
+
+
+def gradient(model, rows):
+    """Of the rows' log-probabilities by their credit, along a dozen random directions of two weights."""
+    weights = [model.model.layers[0].mlp.down_proj.weight, model.model.layers[1].self_attn.v_proj.weight]
+    length = max(row.tokens for row in rows)
+    ids = torch.tensor([[*row.prompt_ids, *row.completion_ids, *[0] * (length - row.tokens)] for row in rows])
+    credit = torch.zeros(ids.shape)
+    for place, row in enumerate(rows):
+        credit[place, len(row.prompt_ids) : row.tokens] = row.credit[0]
+    logps = model(ids).logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[:, :, 0]
+    flat = torch.cat([own.flatten() for own in torch.autograd.grad((credit[:, 1:] * logps).sum(), weights)]).numpy()
+    return flat @ np.random.default_rng(0).standard_normal((flat.size, 12))
+
+
+@pytest.mark.parametrize("switches", [("range", "baseline"), EVERYTHING], ids=str)
+def test_the_mean_gradient_of_kuhn_stays(hero_parts, tiny_model_dir, tmp_path, switches):
+    config = make_config(tiny_model_dir, tmp_path, *switches, options=("--game", "kuhn", "--rewards", "chips"))
+    hero = LLMPlayer(*hero_parts, config.poker(), scores_menu=True)
+    raw, own = np.moveaxis(gradients(config, hero, blocks=40, hands=100), 1, 0)
+    difference = own - raw
+    z = difference.mean(axis=0) / (difference.std(axis=0, ddof=1) / len(difference) ** 0.5)
+    assert np.abs(z).max() < 4
+    assert np.abs(raw.mean(axis=0) / (raw.std(axis=0) / len(raw) ** 0.5)).max() > 3  # there is a gradient to agree on
+
+
+def test_hero_is_asked_the_same_and_answers_the_same(hero_parts, tiny_model_dir, tmp_path):
+    config = make_config(tiny_model_dir, tmp_path, options=("--game", "leduc"))
+    game, villain = make_game("leduc"), make_player("cfr", make_game("leduc"))
+    deals = make_deals(game, 100, 3)
+    plain, scored = (
+        play(game, deals, LLMPlayer(*hero_parts, config.poker(), scores_menu=scores), villain)
+        for scores in (False, True)
+    )
+    asked = [[(d.answer.prompt, d.answer.completion_ids) for hand in hands for d in hand.hero_decisions]
+             for hands in (plain, scored)]  # fmt: skip
+    assert asked[0] == asked[1] and len(asked[0]) > 100
+
+
+def test_the_menus_probabilities_are_those_of_the_answers_sampled(hero_parts, tiny_model_dir, tmp_path):
+    config = make_config(tiny_model_dir, tmp_path, options=("--game", "kuhn"))
+    game = make_game("kuhn")
+    hero = LLMPlayer(*hero_parts, config.poker(), scores_menu=True)
+    counts: dict[tuple, np.ndarray] = {}
+    expected: dict[tuple, tuple[float, ...]] = {}
+    for hand in play(game, make_deals(game, 6_000, 1), hero, make_player("call", game)):
+        for decision in hand.hero_decisions:
+            answer = decision.answer
+            ids = [hero.answer_ids(f"A{place}") for place in range(2)]
+            given = np.array([answer.completion_ids == own for own in ids] + [1], dtype=float)
+            counts[answer.prompt_ids] = counts.get(answer.prompt_ids, 0) + given
+            expected[answer.prompt_ids] = answer.probabilities
+    for prompt, seen in counts.items():
+        share, sd = np.array(expected[prompt]), seen[-1] ** -0.5
+        assert seen[:2] / seen[-1] == pytest.approx(share, abs=4.5 * 0.5 * sd)
+    assert max(map(sum, expected.values())) > 0.02
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--variance_reduction", "luck"), "unknown variance_reduction luck: choose among chance, range"),
+        (("--variance_reduction", "range", "--baseline", "leave_one_out", "--replicas", "2"), "leave one out"),
+        (("--variance_reduction", "all_action", "--scale_rewards", "batch"), "set scale_rewards to none"),
+    ],
+)
+def test_options_that_make_no_sense_together(tiny_model_dir, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        make_config(tiny_model_dir, tmp_path, options=options)
+
+
+def test_luck_can_only_be_taken_out_of_chips(tiny_model_dir, tmp_path):
+    config = make_config(tiny_model_dir, tmp_path, "range", options=("--game", "kuhn", "--rewards", "bluff"))
+    with pytest.raises(UserError, match="add the reward chips"):
+        LuckRemover(config, make_player("cfr", make_game("kuhn")))
+
+
+def test_villains_policy_must_be_known(hero_parts, tiny_model_dir, tmp_path):
+    config = make_config(tiny_model_dir, tmp_path, "range", options=("--game", "kuhn"))
+    hero = LLMPlayer(*hero_parts, config.poker(), scores_menu=True)
+    with pytest.raises(UserError, match="is not known"):
+        LuckRemover(config, make_player("tag", make_game("kuhn"))).credits([], hero)
