@@ -1,102 +1,80 @@
-"""Hold'em hands in pokerkit: replayed by its engine, the second opinion on the rules, and exported as PHH files.
+"""Hold'em hands as PHH files, which pokerkit reads back to the same payoffs.
 
-Seats keep their numbers: pokerkit too calls the big blind player 0 and the button player 1 heads-up. A hand that ended
-with an answer that named no legal action is written as a fold. Where checking was free, pokerkit takes such a fold in
-cash games (with a warning) and PHH files are read as cash games, so the payoffs stay the same.
+Seats keep their numbers: PHH too calls the big blind its first player and the button its second one heads-up. A hand
+that ended with an answer that named no legal action is written as a fold. Where checking was free, pokerkit takes such
+a fold in cash games (with a warning) and PHH files are read as cash games, so the payoffs stay the same. At showdown
+both players show their cards, the loser too.
 PHH: Kim 2024, "Recording and Describing Poker Hands", https://phh.readthedocs.io.
 """
 
 from __future__ import annotations
 
-import warnings
-
-from pokerkit import Automation, HandHistory, Mode, NoLimitTexasHoldem, State
+import json
+from collections.abc import Iterable
+from pathlib import Path
 
 from poker_env.errors import UserError
+from poker_env.files import write_atomically
 from poker_env.games import Game
-from poker_env.hand import Hand
-from poker_env.state import Move
-
-AUTOMATIONS = (
-    Automation.ANTE_POSTING,
-    Automation.BET_COLLECTION,
-    Automation.BLIND_OR_STRADDLE_POSTING,
-    Automation.RUNOUT_COUNT_SELECTION,
-    Automation.HOLE_CARDS_SHOWING_OR_MUCKING,
-    Automation.HAND_KILLING,
-    Automation.CHIPS_PUSHING,
-    Automation.CHIPS_PULLING,
-)
-
-
-def replay(hand: Hand) -> State:
-    """Pokerkit's state after the hand; `State.payoffs` are chips won by seat.
-
-    Raises `ValueError` where pokerkit thinks an action illegal, `UserError` for another game than hold'em.
-    """
-    state = new_state(hand.game)
-    for decision in hand.decisions:
-        deal_cards(state, hand)
-        apply_move(state, decision.move)
-    deal_cards(state, hand)
-    return state
+from poker_env.hand import Decision, Hand
+from poker_env.steps import board, decisions_on, first_to_show, street_base
 
 
 def to_phh(hand: Hand, hero: str = "hero", villain: str = "villain") -> str:
-    """The hand as a PHH file's text; `hero` and `villain` are the players' names in it. Raises as `replay` does."""
+    """The hand as a PHH file's text; `hero` and `villain` are the players' names in it.
+
+    Raises `UserError` for another game than hold'em.
+    """
+    game = hand.game
     players = [villain, villain]
     players[hand.hero_seat] = hero
-    history = HandHistory.from_game_state(_game(hand.game), replay(hand), players=players)
-    return history.dumps() + "\n"
+    fields = {
+        "variant": "NT",
+        "ante_trimming_status": False,
+        "antes": [0, 0],
+        "blinds_or_straddles": list(_blinds(game)),
+        "min_bet": game.big_blind,
+        "starting_stacks": [game.stack, game.stack],
+        "actions": _actions(hand),
+        "players": players,
+    }
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())  # JSON's values are TOML's, too
 
 
-def new_state(game: Game) -> State:
-    """Pokerkit's state before any card is dealt. Raises `UserError` for another game than hold'em."""
-    return _game(game)((game.stack, game.stack), 2)
+def write_phhs(path: Path, hands: Iterable[Hand], hero: str = "hero", villain: str = "villain") -> None:
+    """Save hands in one file, numbered from 1. Raises `UserError` as `to_phh` does, or when it can't be written."""
+    texts = (f"[{number}]\n{to_phh(hand, hero, villain)}\n" for number, hand in enumerate(hands, start=1))
+    write_atomically(path, "".join(texts))
 
 
-def deal_cards(state: State, hand: Hand) -> None:
-    """Deal whatever cards are due."""
-    while True:
-        if state.can_burn_card():
-            state.burn_card("??")
-        elif state.can_deal_hole():
-            state.deal_hole("".join(hand.hole[state.hole_dealee_index or 0]))
-        elif state.can_deal_board():
-            dealt = sum(map(len, state.board_cards))
-            state.deal_board("".join(hand.board[dealt : dealt + (3 if dealt == 0 else 1)]))
-        else:
-            return
+def _actions(hand: Hand) -> list[str]:
+    """In PHH's notation: player n of it is seat n - 1, amounts are of the street."""
+    actions = [f"d dh p{seat + 1} {''.join(hand.hole[seat])}" for seat in (0, 1)]
+    for street in range(hand.decisions[-1].street + 1):
+        actions += [_dealt(hand, street)] if street else []
+        actions += [f"p{item.seat + 1} {_verb(hand, item)}" for item in decisions_on(hand, street)]
+    if hand.showdown:
+        first = first_to_show(hand)
+        actions += [f"p{seat + 1} sm {''.join(hand.hole[seat])}" for seat in (first, 1 - first)]
+        actions += [_dealt(hand, later) for later in range(street + 1, len(hand.game.streets))]
+    return actions
 
 
-def apply_move(state: State, move: Move | None) -> None:
-    """Let the player to act make a move (None, an answer that named no legal action, is a fold)."""
-    if move is None or move.kind == "fold":
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "There is no reason for this player to fold")
-            state.fold()
-    elif move.kind in ("check", "call"):
-        state.check_or_call()
-    else:
-        state.complete_bet_or_raise_to(move.to - chips_of_earlier_streets(state, move.seat))
+def _verb(hand: Hand, decision: Decision) -> str:
+    if decision.move is None or decision.move.kind == "fold":
+        return "f"
+    return f"cbr {decision.move.to - street_base(hand, decision.street)}" if decision.aggressive else "cc"
 
 
-def chips_of_earlier_streets(state: State, seat: int) -> int:
-    """What a seat had put in before this street: pokerkit's amounts are per street, `Move.to` is over the hand."""
-    return int(state.starting_stacks[seat] - state.stacks[seat] - state.bets[seat])
+def _dealt(hand: Hand, street: int) -> str:
+    return f"d db {''.join(board(hand, street)[len(board(hand, street - 1)) :])}"
 
 
-def _game(game: Game) -> NoLimitTexasHoldem:
+def _blinds(game: Game) -> tuple[int, int]:
+    """As PHH lists them heads-up: the small one first, even though the first player posts the big one.
+
+    Of equal blinds pokerkit would let the big blind open; a negative one is paid, too, but not counted for the order.
+    """
     if game.name != "holdem":
-        raise UserError(f"only hold'em hands can be replayed in pokerkit or exported as PHH, not {game.name}")
-    # Blinds are listed small first even though the first player posts the big one: pokerkit's heads-up convention.
-    # Of equal blinds it would let the big blind open; a negative one is paid, too, but doesn't count for the order.
-    small_blind = -game.small_blind if game.small_blind == game.big_blind else game.small_blind
-    return NoLimitTexasHoldem(
-        AUTOMATIONS,
-        ante_trimming_status=False,
-        raw_antes=0,
-        raw_blinds_or_straddles=(small_blind, game.big_blind),
-        min_bet=game.big_blind,
-        mode=Mode.CASH_GAME,
-    )
+        raise UserError(f"only hold'em hands can be written as PHH, not {game.name}")
+    return (-game.small_blind if game.small_blind == game.big_blind else game.small_blind), game.big_blind

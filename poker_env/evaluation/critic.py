@@ -34,6 +34,8 @@ from poker_env.evaluation.public import PublicState
 _CACHED_STATES = 200_000
 NEGLIGIBLE = 0.005
 """A branch less likely than that is valued as if checked down: a third less work, and as good."""
+SAMPLES = 16
+"""Worlds that stand for all that are possible before the flop, unless said otherwise."""
 _BOARD_CARDS = (0, 3, 4, 5)  # by street
 
 Details = TypeVar("Details")
@@ -112,7 +114,7 @@ class BlueprintCritic:
     the pot that hero gets is carried over.
     """
 
-    def __init__(self, blueprint: Blueprint, lookup: Lookup, samples: int = 16) -> None:
+    def __init__(self, blueprint: Blueprint, lookup: Lookup, samples: int = SAMPLES) -> None:
         """Where more than one world is possible, `samples` of them stand for all before the flop, and twice as many
         with each street, as there is less to walk."""
         self._lookup, self._samples = lookup, samples

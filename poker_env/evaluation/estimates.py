@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit  # type: ignore[import-untyped]
-
-from poker_env.hand import Hand
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,10 @@ class Estimate:
         """Half the interval's width."""
         return (self.ci95[1] - self.ci95[0]) / 2 if self.ci95 else None
 
+    def __str__(self) -> str:
+        margin = "" if self.half_width is None else f" ± {self.half_width:,.0f}"
+        return f"{self.mbb_per_hand:+,.0f}{margin}"
+
 
 def estimate(samples: Sequence[float], hands: int) -> Estimate:
     """The mean of independent `samples` (mbb per hand of each unit) that took `hands` hands; at least one sample."""
@@ -43,18 +44,11 @@ def estimate(samples: Sequence[float], hands: int) -> Estimate:
     return Estimate(mean, unit_sd * (hands / units) ** 0.5, (mean - half_width, mean + half_width), hands, units)
 
 
-def raw_estimate(hands: Sequence[Hand]) -> Estimate:
-    """From chips won, each deal (with hero in its seat) a sample; replicas of a deal are averaged."""
-    return estimate(_means_by((hand.deal for hand in hands), hands), len(hands))
+def deck_estimate(values: np.ndarray) -> Estimate:
+    """The mean of values (hands,) in mbb, two hands of each deck, one in either seat: the deck is the sample."""
+    return estimate(by_deck(values).tolist(), len(values))
 
 
-def duplicate_estimate(hands: Sequence[Hand]) -> Estimate:
-    """From chips won, with every deck played in both seats: the pair is the sample, so the cards' luck cancels."""
-    return estimate(_means_by(((hand.deal.deck, hand.deal.seed) for hand in hands), hands), len(hands))
-
-
-def _means_by(units: Iterable[Hashable], hands: Sequence[Hand]) -> list[float]:
-    won: dict[Hashable, list[float]] = defaultdict(list)
-    for unit, hand in zip(units, hands, strict=True):
-        won[unit].append(1000 * hand.payoff_bb)
-    return [float(np.mean(payoffs)) for payoffs in won.values()]
+def by_deck(values: np.ndarray) -> np.ndarray:
+    """Means (decks,) of values (hands,), two hands of each deck."""
+    return values.reshape(-1, 2).mean(axis=1)

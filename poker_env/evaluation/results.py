@@ -1,4 +1,4 @@
-"""What an evaluation is saved as (`results.json`, `hands.jsonl`) and shown as (tables)."""
+"""What an evaluation is saved as (`results.json`, `values.csv`, `hands.jsonl`) and shown as (tables)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from rich.table import Table
 
+from poker_env.evaluation.capture import Capture
+from poker_env.evaluation.compare import VALUES, Comparison
 from poker_env.evaluation.estimates import Estimate
+from poker_env.evaluation.habits import habits
 from poker_env.evaluation.match import Evaluation
 from poker_env.files import write_atomically
 from poker_env.hand import write_hands
 from poker_env.players.base import Player
+from poker_env.players.config import PokerConfig
+from poker_env.players.mixture import MixturePlayer
 
 PACKAGES = ("exploitative-poker", "open_spiel", "pokerkit", "numpy", "torch", "transformers", "trl", "peft")
 
@@ -28,7 +34,7 @@ class _FromFile(Protocol):
     sha256: str | None
 
 
-def results(evaluation: Evaluation, command: str) -> dict[str, Any]:
+def results(evaluation: Evaluation, command: str, comparison: Comparison | None = None) -> dict[str, Any]:
     """An evaluation as a record for JSON; `headline` names the one of `estimates` to quote."""
     return {
         "game": str(evaluation.game),
@@ -41,19 +47,50 @@ def results(evaluation: Evaluation, command: str) -> dict[str, Any]:
         "win_rate": evaluation.win_rate,
         "legal_rate": evaluation.legal_rate,
         "headline": evaluation.headline,
-        "estimates": {name: asdict(estimate) for name, estimate in evaluation.estimates.items()},
-        "by_seat": {seat: asdict(estimate) for seat, estimate in evaluation.by_seat.items()},
+        "estimates": _records(evaluation.estimates),
+        "by_seat": _records(evaluation.by_seat),
+        "value_function": asdict(evaluation.value_function) if evaluation.value_function else None,
+        "capture": _records(evaluation.captures),
+        "gains": _records(evaluation.gains),
+        "off_tree_hands": None if evaluation.off_tree is None else float(evaluation.off_tree.mean()),
+        "exact": asdict(evaluation.exact) if evaluation.exact else None,
         "action_mix": evaluation.action_mix,
+        "hud": habits(evaluation.hands, evaluation.game),
+        "comparison": asdict(comparison) if comparison else None,
         "checkpoints": checkpoints(evaluation.hero, evaluation.villain),
+        "prompts": prompts(evaluation.hero, evaluation.villain),
         "versions": versions(),
         "command": command,
     }
 
 
-def write_results(folder: Path, evaluation: Evaluation, command: str) -> None:
-    """Write `results.json` and `hands.jsonl`; raises `UserError` when the folder can't be written."""
+def write_results(
+    folder: Path, evaluation: Evaluation, command: str, comparison: Comparison | None = None
+) -> dict[str, Any]:
+    """Write `results.json`, `values.csv` and `hands.jsonl`, and return what is in the first.
+
+    Raises `UserError` when the folder can't be written.
+    """
+    record = results(evaluation, command, comparison)
     write_hands(folder / "hands.jsonl", evaluation.hands)
-    write_atomically(folder / "results.json", json.dumps(results(evaluation, command), indent=2) + "\n")
+    write_atomically(folder / VALUES, values_csv(evaluation))
+    write_atomically(folder / "results.json", json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def values_csv(evaluation: Evaluation) -> str:
+    """One line per hand: its deck's number, hero's seat, and in mbb what each estimator and local best response says.
+
+    All estimates can be worked out from that: the decks are the independent samples.
+    """
+    columns = {name: [f"{value:.3f}" for value in values] for name, values in evaluation.values.items()}
+    columns |= {f"lbr:{name}": [f"{v:.3f}" for v in values] for name, values in evaluation.references.items()}
+    if evaluation.off_tree is not None:
+        columns["off_tree"] = [str(int(left)) for left in evaluation.off_tree]
+    lines = [",".join(("deck", "seat", *columns))]
+    for index, (hand, *row) in enumerate(zip(evaluation.hands, *columns.values(), strict=True)):
+        lines.append(",".join((str(index // 2), str(hand.hero_seat), *row)))
+    return "\n".join(lines) + "\n"
 
 
 def summary_table(evaluation: Evaluation) -> Table:
@@ -62,13 +99,23 @@ def summary_table(evaluation: Evaluation) -> Table:
     table.add_column("")
     for column in ("mbb/hand", "± 95 %", "sd", "hands"):
         table.add_column(column, justify="right")
-    for name, estimate in {**evaluation.estimates, **evaluation.by_seat}.items():
+    estimates = {f"{name} *" if name == evaluation.headline else name: e for name, e in evaluation.estimates.items()}
+    gains = {f"{name.replace('_', '-')} hands": gain for name, gain in evaluation.gains.items()}
+    for name, estimate in {**estimates, **evaluation.by_seat, **gains}.items():
         sd = "" if estimate.sd is None else f"{estimate.sd:,.0f}"
         table.add_row(name, f"{estimate.mbb_per_hand:+,.0f}", _margin(estimate), sd, f"{estimate.hands:,}")
     mix = ", ".join(f"{action} {share:.1%}" for action, share in evaluation.action_mix.items() if share)
-    table.caption = (
-        f"hands won {evaluation.win_rate:.1%}, legal answers {evaluation.legal_rate:.1%}\nhero's play: {mix}"
-    )
+    lines = [
+        "* the headline",
+        f"hands won {evaluation.win_rate:.1%}, legal answers {evaluation.legal_rate:.1%}",
+        f"hero's play: {mix}",
+        *_tree_lines(evaluation),
+        *(f"capture of {name}: {_capture(capture)}" for name, capture in evaluation.captures.items()),
+    ]
+    if evaluation.exact and evaluation.exact.exploitability is not None:
+        chips = evaluation.exact.exploitability
+        lines.append(f"a best response to hero wins {1000 * chips / evaluation.game.big_blind:,.1f} mbb/hand")
+    table.caption = "\n".join(lines)
     return table
 
 
@@ -85,13 +132,42 @@ def comparison_table(evaluations: Mapping[str, Evaluation]) -> Table:
     return table
 
 
+def _tree_lines(evaluation: Evaluation) -> list[str]:
+    if evaluation.off_tree is None:
+        return []
+    return [f"bets that villain's blueprint doesn't know (off-tree) in {evaluation.off_tree.mean():.1%} of hands"]
+
+
+def _records(items: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: asdict(item) for name, item in items.items()}
+
+
 def _margin(estimate: Estimate) -> str:
     return "unknown" if estimate.half_width is None else f"{estimate.half_width:,.0f}"
 
 
+def _capture(capture: Capture) -> str:
+    best = f"of {capture.best_response_mbb:+,.0f} mbb/hand"
+    if capture.value is None:
+        return f"unknown {best}"
+    interval = "" if capture.ci95 is None else f" [{capture.ci95[0]:.1%}, {capture.ci95[1]:.1%}]"
+    return f"{capture.value:.1%}{interval} {best}"
+
+
 def checkpoints(*players: Player) -> dict[str, str]:
-    """SHA-256 of the files that players were made from, by player."""
-    return {player.name: player.sha256 for player in players if isinstance(player, _FromFile) and player.sha256}
+    """SHA-256 of the files that players, or a mixture's components, were made from, by player."""
+    mixed = [player.components if isinstance(player, MixturePlayer) else (player,) for player in players]
+    return {player.name: player.sha256 for player in chain(*mixed) if isinstance(player, _FromFile) and player.sha256}
+
+
+def prompts(*players: Player) -> dict[str, dict[str, str | None]]:
+    """How language models were asked, by player: the style, and whom they were given advice about."""
+    asked = {player.name: getattr(player, "config", None) for player in players}
+    return {
+        name: {"style": config.style, "advisor": config.advisor}
+        for name, config in asked.items()
+        if isinstance(config, PokerConfig)
+    }
 
 
 def versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from poker_env.errors import UserError
+from poker_env.players.cfr import OPPONENTS
 from recipes import cli, evaluate
 
 
@@ -19,6 +20,47 @@ def test_it_prints_a_table_and_writes_results(tmp_path, capsys):
     assert record["command"].startswith("python recipes/evaluate.py --game kuhn --hero call")
     assert len((tmp_path / "a/b/hands.jsonl").read_text().splitlines()) == 50
     assert "duplicate" in capsys.readouterr().out
+
+
+def test_two_evaluations_side_by_side(tmp_path, capsys):
+    common = ["--game", "leduc", "--villain", "cfr", "--hands", "40"]
+    evaluate.main([*common, "--hero", "tag", "--output", str(tmp_path / "tag")])
+    evaluate.main([*common, "--hero", "call", "--compare", str(tmp_path / "tag"), "--output", str(tmp_path / "call")])
+    comparison = json.loads((tmp_path / "call/results.json").read_text())["comparison"]
+    assert (comparison["hero"], comparison["deals"]) == ("tag", 20)
+    assert comparison["difference"]["aivat"]["mbb_per_hand"] == pytest.approx(
+        comparison["own"]["aivat"]["mbb_per_hand"] - comparison["other"]["aivat"]["mbb_per_hand"], abs=1e-2
+    )
+    assert "20 decks that both played" in capsys.readouterr().out
+    with pytest.raises(UserError, match="seed 0"):
+        evaluate.main([*common, "--hero", "call", "--seed", "1", "--compare", str(tmp_path / "tag")])
+
+
+def test_capture_and_gains_against_a_blueprint(tmp_path, capsys):
+    arguments = ["--hero", "tag", "--villain", "cfr", "--hands", "20", "--capture", "fc,late"]
+    evaluate.main([*arguments, "--output", str(tmp_path)])
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert set(record["capture"]) == {"lbr:fc", "lbr:late"} and set(record["gains"]) == {"on_tree", "off_tree"}
+    assert record["headline"] == "aivat" and record["value_function"]["kind"] == "check down"
+    assert set(record["capture"]["lbr:late"]) >= {"value", "ci95", "best_response_mbb", "on_tree", "off_tree"}
+    assert "capture of lbr:late" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_capture_can_be_left_out(tmp_path):
+    arguments = ["--hero", "tag", "--villain", "call", "--hands", "10"]
+    for option, names in (([], {"lbr:fcpa"}), (["--capture", "none"], set())):
+        evaluate.main([*arguments, *option, "--output", str(tmp_path)])
+        assert set(json.loads((tmp_path / "results.json").read_text())["capture"]) == names
+
+
+@pytest.mark.parametrize("players", [["call,cfr,random"], ["call", "cfr", "random"]])
+def test_a_tournament(tmp_path, capsys, players):
+    arguments = ["tournament", "--game", "kuhn", "--players", *players, "--hands", "20", "--output", str(tmp_path)]
+    evaluate.main(arguments)
+    record = json.loads((tmp_path / "tournament.json").read_text())
+    assert record["players"] == ["call", "cfr", "random"] and len(record["matches"]) == 3
+    assert record["command"].startswith("python recipes/evaluate.py tournament --game kuhn")
+    assert "overall" in capsys.readouterr().out
 
 
 def test_stakes_are_part_of_the_game(tmp_path):
@@ -40,9 +82,20 @@ def test_stakes_are_part_of_the_game(tmp_path):
         (["--hero", "tag", "--villain", "call", "--game", "holdem:stack=60"], "60"),
         (["--hero", "tag", "--villain", "call", "--output", "/proc/nowhere"], "/proc/nowhere"),
         (["--hero", "tag", "--no-such-option"], "--hero|--no-such-option"),
+        (["--hero", "tag", "--villain", "call", "--capture", "everything"], "everything"),
+        (["--hero", "tag", "--villain", "lag", "--capture", "fcpa"], "lag"),
+        (["--hero", "tag", "--villain", "call", "--compare", "/no/such/folder"], "/no/such/folder"),
+        (["--hero", "cfr:{opponents}/kuhn.npz", "--villain", "call"], "kuhn"),
+        (["--hero", "llm:{folder}", "--villain", "call"], "llm|{folder}"),
+        (["tournament", "--players", "call"], "1 players"),
+        (["tournament", "--players", "call,nobody"], "nobody"),
+        (["tournament", "--players", "call,tag", "--hands", "0"], "0 hands"),
+        (["tournament"], "--players"),
     ],
 )
-def test_mistakes_get_one_line_and_code_2(arguments, message, capsys):
+def test_mistakes_get_one_line_and_code_2(arguments, message, capsys, tmp_path):
+    places = {"opponents": OPPONENTS, "folder": tmp_path}
+    arguments, message = [part.format(**places) for part in arguments], message.format(**places)
     with pytest.raises(SystemExit) as stop:
         cli.run(lambda: evaluate.main(arguments))
     output = capsys.readouterr()

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from poker_env.evaluation.estimates import duplicate_estimate, estimate, raw_estimate
+from poker_env.evaluation.estimates import by_deck, deck_estimate, estimate
+from poker_env.evaluation.match import evaluate
 from poker_env.games import Deal, make_deals, make_game
 from poker_env.players import make_player
 from poker_env.table import play
@@ -15,6 +16,11 @@ KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")
 
 def both_seats(deals):
     return [seated for deal in deals for seated in (deal, deal.swapped())]
+
+
+def payoffs(hands):
+    """mbb."""
+    return np.array([1000 * hand.payoff_bb for hand in hands])
 
 
 def test_mean_sd_and_student_interval():
@@ -33,6 +39,11 @@ def test_one_sample_has_no_interval():
     assert (result.mbb_per_hand, result.sd, result.ci95, result.half_width) == (5.0, None, None, None)
 
 
+def test_an_estimate_in_words():
+    assert str(estimate([1000.0, 3000.0, 2000.0], hands=3)) == "+2,000 ± 2,484"
+    assert str(estimate([-5.0], hands=2)) == "-5"
+
+
 def test_big_samples_have_the_normal_interval():
     samples = np.random.default_rng(0).normal(10, 100, 20_000)
     assert estimate(samples, len(samples)).half_width == pytest.approx(
@@ -40,25 +51,21 @@ def test_big_samples_have_the_normal_interval():
     )
 
 
+def test_a_pair_of_hands_is_one_sample():
+    result = deck_estimate(np.array([1.0, 3.0, 5.0, 9.0, -2.0, 0.0]))
+    assert by_deck(np.array([1.0, 3.0, 5.0, 9.0, -2.0, 0.0])).tolist() == [2.0, 7.0, -1.0]
+    assert (result.mbb_per_hand, result.hands, result.units) == (pytest.approx(8 / 3), 6, 3)
+    assert result.sd == pytest.approx(math.sqrt(2) * np.std([2, 7, -1], ddof=1))
+    assert result.half_width == pytest.approx(4.302653 * np.std([2, 7, -1], ddof=1) / math.sqrt(3))
+
+
 def test_a_pair_of_hands_cancels_the_cards():
     """Checked down, the queen wins 1 from the jack from whichever seat: the pair is worth nothing."""
     call, deal = make_player("call", KUHN), Deal((1, 0), 0, seed=3)
-    hands = play(KUHN, both_seats([deal]), call, call)
-    assert [hand.payoff for hand in hands] == [1, -1]
-    assert duplicate_estimate(hands).mbb_per_hand == 0
-    many = play(KUHN, both_seats(make_deals(KUHN, 50, seed=1)), call, call)
-    assert duplicate_estimate(many).ci95 == (0, 0)
-    assert raw_estimate(many).sd > 900
-
-
-def test_replicas_of_a_deal_are_one_sample():
-    player = make_player("random", KUHN)
-    hands = play(KUHN, make_deals(KUHN, 30, seed=2), player, player, replicas=4)
-    result = raw_estimate(hands)
-    assert (result.hands, result.units) == (120, 30)
-    means = [1000 * np.mean([hand.payoff for hand in hands[start : start + 4]]) for start in range(0, 120, 4)]
-    assert result.mbb_per_hand == pytest.approx(np.mean(means))
-    assert result.half_width == pytest.approx(2.045230 * np.std(means, ddof=1) / math.sqrt(30), rel=1e-5)
+    assert payoffs(play(KUHN, both_seats([deal]), call, call)).tolist() == [1000, -1000]
+    many = payoffs(play(KUHN, both_seats(make_deals(KUHN, 50, seed=1)), call, call))
+    assert deck_estimate(many).ci95 == (0, 0)
+    assert estimate(many.tolist(), 100).sd > 900
 
 
 class FoldingJack:
@@ -85,20 +92,37 @@ def test_intervals_cover_the_true_value_in_95_percent():
     """
     value, evaluations, pairs = 1000 / 6, 300, 60
     hero, villain = FoldingJack(), make_player("random", KUHN)
-    hands = play(KUHN, both_seats(make_deals(KUHN, evaluations * pairs, seed=4)), hero, villain)
+    won = payoffs(play(KUHN, both_seats(make_deals(KUHN, evaluations * pairs, seed=4)), hero, villain))
     covered = {"raw": 0, "duplicate": 0}
-    for start in range(0, len(hands), 2 * pairs):
-        match = hands[start : start + 2 * pairs]
-        for name, result in (("raw", raw_estimate(match[::2])), ("duplicate", duplicate_estimate(match))):
+    for start in range(0, len(won), 2 * pairs):
+        match = won[start : start + 2 * pairs]
+        for name, result in (("raw", estimate(match[::2].tolist(), pairs)), ("duplicate", deck_estimate(match))):
             covered[name] += result.ci95[0] <= value <= result.ci95[1]
     for name, count in covered.items():
         assert 0.915 <= count / evaluations <= 0.98, name
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("game", "hero"), [("kuhn", "random"), ("leduc", "random")])
+def test_every_estimators_interval_covers_the_value_in_95_percent(game, hero):
+    """In 400 evaluations of 100 hands against `cfr`."""
+    evaluations, game = 400, make_game(game)
+    evaluation = evaluate(
+        game, make_player(hero, game), make_player("cfr", game), 100 * evaluations, 6, progress=False
+    )
+    estimates = evaluation.estimates
+    truth = estimates["exact"].mbb_per_hand
+    for name, of_hands in evaluation.values.items():
+        parts = [deck_estimate(part) for part in np.split(of_hands, evaluations)]
+        covered = np.mean([part.ci95[0] <= truth <= part.ci95[1] for part in parts])
+        assert 0.92 <= covered <= 0.98, name
+    assert abs(estimates["duplicate"].mbb_per_hand - truth) < 1.6 * estimates["duplicate"].half_width
+
+
 def test_raw_and_duplicate_agree_and_duplicates_are_sharper():
     hero, villain = make_player("tag", HOLDEM), make_player("call", HOLDEM)
-    hands = play(HOLDEM, both_seats(make_deals(HOLDEM, 1_500, seed=5)), hero, villain)
-    raw, duplicate = raw_estimate(hands[::2]), duplicate_estimate(hands)
+    won = payoffs(play(HOLDEM, both_seats(make_deals(HOLDEM, 1_500, seed=5)), hero, villain))
+    raw, duplicate = estimate(won[::2].tolist(), 1_500), deck_estimate(won)
     assert abs(raw.mbb_per_hand - duplicate.mbb_per_hand) < raw.half_width
     assert duplicate.sd < 0.9 * raw.sd
     assert duplicate.ci95[0] > 0

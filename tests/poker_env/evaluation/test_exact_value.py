@@ -1,5 +1,7 @@
 """Exact values against OpenSpiel's own, and against hands played at the table."""
 
+import itertools
+
 import numpy as np
 import pyspiel
 import pytest
@@ -13,6 +15,7 @@ from poker_env.evaluation.exact_value import (
     best_response_value,
     exact_policy,
     expected_payoff,
+    exploitability,
     information_sets,
     legal_entropy,
 )
@@ -148,6 +151,43 @@ def test_large_games_are_refused():
     holdem = make_game("holdem")
     with pytest.raises(UserError, match="too large for exact values"):
         ExactJudge(holdem, make_player("call", holdem))
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=20, deadline=None)
+def test_best_responses_to_kuhn_policies_are_openspiels(seed):
+    assert_best_response_is_openspiels(KUHN, random_policy(KUHN, seed))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_best_responses_to_leduc_policies_are_openspiels(seed):
+    game = make_game("leduc")
+    assert_best_response_is_openspiels(game, random_policy(game, seed))
+
+
+def assert_best_response_is_openspiels(game, policy):
+    table = {name: list(row.items()) for name, row in policy.items()}
+    values = [
+        pyspiel.TabularBestResponse(game.spiel, seat, table).value_from_state(game.spiel.new_initial_state())
+        for seat in (0, 1)
+    ]
+    assert [best_response_value(game, policy, seat) for seat in (0, 1)] == pytest.approx(values, abs=1e-9)
+    spiels = pyspiel.exploitability(game.spiel, pyspiel.TabularPolicy(table))
+    assert exploitability(game, policy) == pytest.approx(spiels, abs=1e-9)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 1))
+@settings(max_examples=10, deadline=None)
+def test_the_best_response_to_illegal_answers_is_the_best_of_all_pure_policies(seed, seat):
+    villain = random_policy(KUHN, seed, total=0.5)
+    own = [name for name, seen in information_sets(KUHN).items() if seen.seat == seat]
+    assert len(own) == 6
+    values = []
+    for actions in itertools.product((0, 1), repeat=len(own)):
+        pure = {name: {action: 1.0} for name, action in zip(own, actions, strict=True)}
+        tables = (pure, villain) if seat == 0 else (villain, pure)
+        values.append(expected_payoff(KUHN, *tables) * (1 if seat == 0 else -1))
+    assert best_response_value(KUHN, villain, seat) == pytest.approx(max(values), abs=1e-9)
 
 
 def test_an_equilibrium_leaves_nothing_to_capture():

@@ -1,8 +1,10 @@
 """Matches: which hands are played, what is counted, and what is saved."""
 
+import csv
 import json
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from poker_env.errors import UserError
@@ -13,7 +15,7 @@ from poker_env.games import make_game
 from poker_env.hand import Answer, read_hands
 from poker_env.players import make_player
 
-KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")
+KUHN, LEDUC, HOLDEM = make_game("kuhn"), make_game("leduc"), make_game("holdem")
 
 
 def compare(game, hero, villain, hands, seed=0):
@@ -86,10 +88,10 @@ def test_rates_and_mix_of_known_players():
 def test_folding_everything_loses_the_blinds():
     """A hero without a legal answer folds: the small blind on the button, the big blind after a call."""
     evaluation = evaluate(HOLDEM, Says(None), make_player("call", HOLDEM), 40, progress=False)
-    assert {seat: estimate.mbb_per_hand for seat, estimate in evaluation.by_seat.items()} == {
-        "big blind": -1000,
-        "button": -500,
-    }
+    payoffs = evaluation.values["payoff"]
+    assert {hand.hero_seat: won for hand, won in zip(evaluation.hands, payoffs, strict=True)} == {0: -1000, 1: -500}
+    assert np.array_equal(evaluation.values["all_in"], payoffs)
+    assert np.array_equal(evaluation.values["chance_corrected"], payoffs)
     assert evaluation.estimates["duplicate"].mbb_per_hand == -750
     assert evaluation.estimates["duplicate"].ci95 == (-750, -750)
 
@@ -102,8 +104,9 @@ def test_nonsense_is_refused(hands, seed):
 
 def test_results_are_saved_as_they_are(tmp_path):
     evaluation = evaluate(HOLDEM, Says(None), make_player("tag", HOLDEM), 30, seed=2, progress=False)
-    write_results(tmp_path, evaluation, command="python recipes/evaluate.py")
+    written = write_results(tmp_path, evaluation, command="python recipes/evaluate.py")
     record = json.loads((tmp_path / "results.json").read_text())
+    assert record == json.loads(json.dumps(written))
     assert record == json.loads(json.dumps(results(evaluation, "python recipes/evaluate.py")))
     assert {key: record[key] for key in ("game", "hero", "villain", "seed", "hands", "deals", "command")} == {
         "game": str(HOLDEM),
@@ -114,11 +117,64 @@ def test_results_are_saved_as_they_are(tmp_path):
         "deals": 15,
         "command": "python recipes/evaluate.py",
     }
-    assert set(record["estimates"]) == {"raw", "duplicate"} and record["headline"] in record["estimates"]
+    assert set(record["estimates"]) == {"raw", "duplicate", "all_in", "chance_corrected"}
+    assert (record["headline"], record["value_function"]) == ("duplicate", None)
+    assert record["hud"] and record["capture"] == record["gains"] == {} and record["off_tree_hands"] is None
     assert {"mbb_per_hand", "sd", "ci95", "hands"} <= set(record["estimates"]["raw"])
     assert record["checkpoints"] == {"says": "c0ffee"}
     assert record["versions"]["open_spiel"]
     assert tuple(read_hands(tmp_path / "hands.jsonl")) == evaluation.hands
+
+
+def test_every_hand_and_its_values_are_in_a_table(tmp_path):
+    """From which anybody can work out the estimates."""
+    evaluation = compare(LEDUC, "tag", "cfr", hands=40)
+    write_results(tmp_path, evaluation, "")
+    with (tmp_path / "values.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [(int(row["deck"]), int(row["seat"])) for row in rows] == [
+        (index // 2, hand.hero_seat) for index, hand in enumerate(evaluation.hands)
+    ]
+    for name, values in evaluation.values.items():
+        column = np.array([float(row[name]) for row in rows])
+        assert column == pytest.approx(values, abs=1e-3)
+        label = {"payoff": "duplicate"}.get(name, name)
+        assert column.mean() == pytest.approx(evaluation.estimates[label].mbb_per_hand, abs=1e-3)
+
+
+def test_the_same_seed_gives_the_same_results_byte_for_byte(tmp_path):
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        write_results(folder, compare(LEDUC, "cfr", "random", hands=60, seed=5), "command")
+    for name in ("values.csv", "hands.jsonl"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    first, second = (json.loads((tmp_path / name / "results.json").read_text()) for name in "ab")
+    assert first.pop("seconds") >= 0 and second.pop("seconds") >= 0
+    assert first == second
+
+
+def test_by_seat_is_the_headlines_in_two_parts():
+    for hero, villain in (("tag", "cfr"), ("tag", "lag")):
+        evaluation = compare(KUHN, hero, villain, hands=100)
+        headline = evaluation.estimates[evaluation.headline]
+        seats = evaluation.by_seat.values()
+        assert np.mean([seat.mbb_per_hand for seat in seats]) == pytest.approx(headline.mbb_per_hand)
+        assert {seat.units for seat in seats} == {50}
+
+
+def test_kuhn_and_leduc_say_what_is_known_without_sampling():
+    evaluation = compare(KUHN, "cfr:weak", "call", hands=10)
+    value = evaluation.exact.value
+    assert evaluation.estimates["exact"].mbb_per_hand == 1000 * value.value
+    assert evaluation.captures["exact"].value == pytest.approx(value.capture)
+    assert evaluation.captures["exact"].best_response_mbb == 1000 * evaluation.exact.best_response
+    assert evaluation.exact.exploitability == pytest.approx(0.1214, abs=1e-4)
+    unknown = compare(KUHN, "tag", "call", hands=200)
+    assert (unknown.exact.value, unknown.exact.exploitability) == (None, None)
+    won = unknown.estimates[unknown.headline]
+    assert unknown.captures["exact"].value == pytest.approx(won.mbb_per_hand / (1000 * unknown.exact.best_response))
+    neither = compare(KUHN, "tag", "lag", hands=10)
+    assert neither.captures == {} and neither.exact.best_response is None
+    assert "best response to hero wins 121.4" in str(summary_table(evaluation).caption)
 
 
 def test_one_deal_gives_results_without_an_interval():
@@ -130,5 +186,7 @@ def test_one_deal_gives_results_without_an_interval():
 def test_tables_show_the_headline():
     evaluation = evaluate(HOLDEM, Says(None), make_player("call", HOLDEM), 40, progress=False)
     row = [list(column.cells) for column in comparison_table({"before": evaluation, "after": evaluation}).columns]
-    assert row == [["before", "after"], ["-750"] * 2, ["0"] * 2, ["0.0%"] * 2, ["0.0%"] * 2, ["40"] * 2]
+    headline = evaluation.estimates["aivat"]
+    win_rates = [[f"{headline.mbb_per_hand:+,.0f}"] * 2, [f"{headline.half_width:,.0f}"] * 2]
+    assert row == [["before", "after"], *win_rates, ["0.0%"] * 2, ["0.0%"] * 2, ["40"] * 2]
     assert "illegal 100.0%" in str(summary_table(evaluation).caption)

@@ -1,0 +1,149 @@
+"""AIVAT: hands scored with the luck of the cards and of a known player's actions taken out, unbiased whoever plays.
+
+Burch, Schmid, Moravcik, Morrill & Bowling 2018, "AIVAT: A New Variance Reduction Technique for Agent Evaluation in
+Imperfect Information Games". One player is known: its probabilities for every holding it could have, with the
+translation of bets that its tree doesn't know mixed in. The other one is only watched. From what it won comes off, for
+every deal of cards and every action of the known player, by how much that changed the value of the hand, less the
+expectation of that change. The known player's own cards are never used: its holdings count by their exact
+probabilities. The work is `CreditAssigner`'s; here it is chosen who is known and what values hands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from poker_env.evaluation.capture import knows_ranges
+from poker_env.evaluation.credit import Choice, CreditAssigner, Switches, assigner_against
+from poker_env.evaluation.exact_value import SMALL_GAMES, Policy, known_policy
+from poker_env.evaluation.knowledge import all_decks
+from poker_env.games import Deal, Game
+from poker_env.hand import Decision, Hand
+from poker_env.players.base import Player
+from poker_env.players.cfr import CFRPlayer
+from poker_env.players.simple import SimplePlayer
+from poker_env.state import HandState, Observation
+
+LONG_RUN = 1_000
+"""Hands from which on tables of buckets pay; shorter evaluations value hold'em hands as if they were checked down."""
+SAMPLES = 8
+"""Of the blueprint critic: twice as many take a quarter more time and leave 2 % less standard deviation."""
+
+
+@dataclass(frozen=True)
+class ValueFunction:
+    """What hands were valued by: settled before the first card, and nothing that happens changes it."""
+
+    known_player: str
+    """Whose policy is known for every holding."""
+    kind: str
+    """`exact` (Kuhn, Leduc: both policies, or the known one for both), `blueprint` (both go on as the known player's
+    blueprint does) or `check down` (equity times pot)."""
+    sha256: str | None
+    """Of the known player's checkpoint."""
+    samples: int | None
+    """Of a blueprint: worlds that stand for all that are possible before the flop, twice as many with each street."""
+    both_decide: bool
+    """Whether the luck of the other player's actions is taken out, too, its probabilities being known."""
+
+
+class AIVAT:
+    """Scores the hands of one evaluation."""
+
+    def __init__(
+        self, game: Game, assigner: CreditAssigner, other: Player, value_function: ValueFunction, mirrored: bool
+    ) -> None:
+        """`mirrored`: it is hero who is known, and `other` is villain."""
+        self._game, self._assigner, self._mirrored = game, assigner, mirrored
+        self._other = other if isinstance(other, CFRPlayer) else None
+        self.value_function = value_function
+        self._mean_luck = 0.0
+        """Of a deal, over both seats: 0 where the value function has both players play alike."""
+        if game.name in SMALL_GAMES:
+            deals = [Deal(deck, seat, 0) for deck in all_decks(game) for seat in (0, 1)]
+            self._mean_luck = float(np.mean([assigner.luck_of_the_deal(deal) for deal in deals]))
+
+    @staticmethod
+    def between(game: Game, hero: Player, villain: Player, hands: int, hero_table: Policy | None) -> AIVAT | None:
+        """The scores for a match of so many hands, None when nobody's policy is known.
+
+        A CFR player is the known one, else villain, else hero. `hero_table` is hero's policy in Kuhn or Leduc, as far
+        as it is known: a guess will do, it is only for valuing hands. Hold'em from `LONG_RUN` hands on needs tables,
+        which take two minutes and 406 MB of disk to make once.
+        """
+        sides = sorted(((villain, False), (hero, True)), key=lambda side: not isinstance(side[0], CFRPlayer))
+        for known, mirrored in sides:
+            if _is_known(game, known):
+                return AIVAT._with(game, known, villain if mirrored else hero, mirrored, hands, hero_table)
+        return None
+
+    @staticmethod
+    def _with(
+        game: Game, known: Player, other: Player, mirrored: bool, hands: int, hero_table: Policy | None
+    ) -> AIVAT:
+        switches = Switches(chance=True, range=True, villain=True, hero=True)
+        small, cfr, long = game.name in SMALL_GAMES, isinstance(known, CFRPlayer), hands >= LONG_RUN
+        table = known_policy(game, other) if mirrored else hero_table
+        assigner = assigner_against(game, known, switches, table, tables=long, samples=SAMPLES)
+        kind = "exact" if small else "blueprint" if cfr and long else "check down"
+        sha256 = known.sha256 if isinstance(known, CFRPlayer) else None
+        samples = SAMPLES if kind == "blueprint" else None
+        value_function = ValueFunction(known.name, kind, sha256, samples, isinstance(other, CFRPlayer))
+        return AIVAT(game, assigner, other, value_function, mirrored)
+
+    def scores(self, hands: Sequence[Hand]) -> list[float]:
+        """Chips hero won, with the luck taken out; two hands of each deck, one in either seat.
+
+        The luck of hero's cards is shared between a deck's hands: its mean is known for both seats together only.
+        """
+        scores: list[float] = []
+        for pair in zip(hands[::2], hands[1::2], strict=True):
+            values, lucks = zip(*map(self._score, pair), strict=True)
+            luck = sum(lucks) / 2 - self._mean_luck
+            scores += [(luck - value) if self._mirrored else (value - luck) for value in values]
+        return scores
+
+    def _score(self, hand: Hand) -> tuple[float, float]:
+        """What the other player won, and the luck of its cards."""
+        seat = 1 - hand.hero_seat if self._mirrored else hand.hero_seat
+        deal = hand.deal.swapped() if self._mirrored else hand.deal
+        payoff = -hand.payoff if self._mirrored else hand.payoff
+        actions = [decision.move.action for decision in hand.decisions if decision.move is not None]
+        credit = self._assigner.assign(deal, actions, payoff, self._choices(hand, seat))
+        return credit.value, self._assigner.luck_of_the_deal(deal)
+
+    def _choices(self, hand: Hand, seat: int) -> list[Choice]:
+        """The other player's decisions; empty ones where its probabilities are unknown."""
+        decisions = [decision for decision in hand.decisions if decision.seat == seat]
+        if self._other is None:
+            return [Choice((), (), None)] * len(decisions)
+        policies = self._other.policy(_observations(hand, seat))
+        return [_choice(policy, decision) for policy, decision in zip(policies, decisions, strict=True)]
+
+
+def _is_known(game: Game, player: Player) -> bool:
+    """Whether a player's probabilities are known for every holding, and are exactly those it samples from."""
+    if game.name in SMALL_GAMES:
+        # A language model's are not: it may name an action in more ways than are counted.
+        return isinstance(player, CFRPlayer) or (
+            isinstance(player, SimplePlayer) and player.name in ("random", "call", "fold")
+        )
+    return knows_ranges(player)
+
+
+def _choice(policy: dict[int, float], decision: Decision) -> Choice:
+    assert decision.move is not None
+    return Choice(tuple(policy), tuple(policy.values()), list(policy).index(decision.move.action))
+
+
+def _observations(hand: Hand, seat: int) -> list[Observation]:
+    """What a seat saw at its decisions."""
+    state, seen = HandState(hand.game, hand.deal), []
+    for decision in hand.decisions:
+        if decision.seat == seat:
+            seen.append(state.observe())
+        if decision.move is not None:
+            state.apply(decision.move.action)
+    return seen

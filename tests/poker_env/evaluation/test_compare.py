@@ -1,0 +1,76 @@
+"""Comparisons: paired on the decks that both played, and one line for what can't be compared."""
+
+import json
+
+import numpy as np
+import pytest
+
+from poker_env.errors import UserError
+from poker_env.evaluation.compare import StoredEvaluation, compare, paired_table
+from poker_env.evaluation.match import evaluate
+from poker_env.evaluation.results import results, write_results
+from poker_env.games import make_game
+from poker_env.players import make_player
+
+LEDUC, KUHN = make_game("leduc"), make_game("kuhn")
+
+
+def match(hero, villain, hands, seed=0, game=LEDUC):
+    return evaluate(game, make_player(hero, game), make_player(villain, game), hands, seed, progress=False)
+
+
+def stored(folder, *arguments, **options):
+    write_results(folder, match(*arguments, **options), "")
+    return StoredEvaluation.load(folder)
+
+
+def test_the_difference_is_of_the_decks_that_both_played(tmp_path):
+    evaluation = match("tag", "cfr", 60)
+    comparison = compare(evaluation, stored(tmp_path, "call", "cfr", 100))
+    other = match("call", "cfr", 60)
+    assert (comparison.hero, comparison.villain, comparison.deals) == ("call", "cfr", 30)
+    assert set(comparison.difference) == {"duplicate", "chance_corrected", "aivat"}
+    for name, column in (("duplicate", "payoff"), ("aivat", "aivat")):
+        pairs = (evaluation.values[column] - other.values[column]).reshape(-1, 2).mean(axis=1)
+        difference = comparison.difference[name]
+        assert difference.mbb_per_hand == pytest.approx(pairs.mean(), abs=1e-2)
+        assert difference.half_width == pytest.approx(2.04523 * pairs.std(ddof=1) / 30**0.5, rel=1e-4)
+        assert comparison.own[name].mbb_per_hand == evaluation.estimates[name].mbb_per_hand
+        assert comparison.other[name].mbb_per_hand == pytest.approx(other.estimates[name].mbb_per_hand, abs=1e-2)
+
+
+def test_nothing_differs_from_itself(tmp_path):
+    evaluation = match("tag", "random", 40)
+    comparison = compare(evaluation, stored(tmp_path, "tag", "random", 40))
+    assert all(np.abs(difference.ci95).max() < 1e-2 for difference in comparison.difference.values())
+    assert "tag against random" in str(paired_table(evaluation, comparison).columns[1].header)
+    json.dumps(results(evaluation, "", comparison), allow_nan=False)
+
+
+def test_estimators_that_only_one_has_are_left_out(tmp_path):
+    comparison = compare(match("tag", "lag", 20), stored(tmp_path, "tag", "cfr", 20))
+    assert set(comparison.difference) == {"duplicate", "chance_corrected"}
+
+
+@pytest.mark.parametrize(("game", "seed"), [(LEDUC, 1), (KUHN, 0)])
+def test_other_decks_are_refused(tmp_path, game, seed):
+    with pytest.raises(UserError, match=r"other decks .leduc, seed 0.*--seed 0"):
+        compare(match("tag", "cfr", 20, seed, game), stored(tmp_path, "tag", "cfr", 20))
+
+
+def test_folders_without_an_evaluation_are_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no evaluation"):
+        StoredEvaluation.load(tmp_path / "nowhere")
+    stored(tmp_path, "tag", "cfr", 20)
+    whole = (tmp_path / "values.csv").read_text()
+    for broken in ("", "deck,seat\n0,1\n", whole + "10,0,nonsense,0,0\n", whole[: len(whole) // 2]):
+        (tmp_path / "values.csv").write_text(broken)
+        with pytest.raises(UserError, match="holds no whole evaluation"):
+            StoredEvaluation.load(tmp_path)
+    (tmp_path / "values.csv").unlink()
+    with pytest.raises(UserError, match=r"can't read .*values\.csv"):
+        StoredEvaluation.load(tmp_path)
+    (tmp_path / "values.csv").write_text(whole)
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(UserError, match="holds no whole evaluation"):
+        StoredEvaluation.load(tmp_path)
