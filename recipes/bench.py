@@ -134,29 +134,14 @@ class Recursion:
     """The traversal as one writes it down first: a function that calls itself, with the tree's arrays as arguments."""
 
     def __init__(self, tree: BettingTree, offsets: np.ndarray, stakes: np.ndarray) -> None:
-        self._tree = (tree.actor, tree.street, tree.n_actions, tree.first_child, offsets, stakes)
-
-    def traverse(
-        self,
-        buckets: np.ndarray,
-        winners: np.ndarray,
-        regrets: np.ndarray,
-        sums: np.ndarray,
-        tremble: float,
-        random_state: np.ndarray,
-    ) -> None:
+        arrays = (tree.actor, tree.street, tree.n_actions, tree.first_child, offsets, stakes)
+        self.traverse = partial(_walk_deals, arrays)
         """The same walks as `poker_env.cfr.traverse.traverse`, with the same coins."""
-        _walk_deals(*self._tree, buckets, winners, regrets, sums, tremble, random_state)
 
 
 @njit(nogil=True)
 def _walk_deals(
-    actors: np.ndarray,
-    streets: np.ndarray,
-    n_actions: np.ndarray,
-    first_child: np.ndarray,
-    offsets: np.ndarray,
-    stakes: np.ndarray,
+    tree: tuple[np.ndarray, ...],
     buckets: np.ndarray,
     winners: np.ndarray,
     regrets: np.ndarray,
@@ -164,7 +149,6 @@ def _walk_deals(
     tremble: float,
     random_state: np.ndarray,
 ) -> None:
-    tree = (actors, streets, n_actions, first_child, offsets, stakes)
     for deal in range(len(winners)):
         for seat in range(2):
             _walk(0, deal, seat, *tree, buckets, winners, regrets, sums, tremble, random_state)
@@ -346,9 +330,10 @@ def bench_variance(blueprint: Blueprint, plot_to: Path | None = None) -> dict[st
         figures[f"noise scale, {name}"] = Figure("hands", scales)
         deviations = {variance.RAW: float(raw.credits.std()), name: float(own.credits.std())}
         figures[f"deviation of credit, {name}"] = Figure("bb", deviations)
-        length, p_value = variance.disagreement(own, raw)
-        sides = {"squared difference": length, "by noise alone": 1.0, "p-value": p_value}
-        figures[f"agreement with raw, {name}"] = Figure("", sides)
+        if own is not raw:
+            longer, half_width = variance.excess(own, raw, best)
+            sides = {"longer": longer, "± 95 %": half_width, "p-value": variance.disagreement(own, raw)}
+            figures[f"agreement with raw, {name}"] = Figure("lengths of the gradient", sides)
     figures["start"] = Figure("mbb/hand", _interval(report.start))
     for name, curve in report.curves.items():
         for hands, learners, found in curve:

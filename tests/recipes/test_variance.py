@@ -127,28 +127,31 @@ def test_noise_statistics_on_made_up_gradients():
     rng = np.random.default_rng(0)
     mean = np.zeros(40)
     mean[0] = 0.5
-    squares, traces, p_values = [], [], []
+    squares, traces, p_values, off = [], [], [], 0
     for _ in range(40):
         hands = rng.normal(size=(2_000, 40)) + mean
         other = hands + rng.normal(size=hands.shape)
-        raw = _gradients(other, other)
-        own = _gradients(hands, other)
+        raw = _gradients(other)
+        own = _gradients(hands)
         squares.append(own.squared_mean)
         traces.append(own.trace)
-        length, p_value = variance.disagreement(own, raw)
-        assert 0.3 < length < 3
-        p_values.append(p_value)
+        p_values.append(variance.disagreement(own, raw))
+        longer, half_width = variance.excess(own, raw, own)
+        off += abs(longer) > half_width
     assert np.mean(squares) == pytest.approx(0.25, abs=0.02)
     assert np.mean(traces) == pytest.approx(40, rel=0.01)
     assert 0.3 < np.mean(p_values) < 0.7
-    length, p_value = variance.disagreement(_gradients(hands + 0.2, other), raw)
-    assert length > 10 and p_value < 0.01
+    assert off <= 6
+    biased = _gradients(hands + 0.2)
+    assert variance.disagreement(biased, raw) < 0.01
+    longer, half_width = variance.excess(_gradients(2 * hands), raw, own)
+    assert abs(longer - 1) < half_width < 1
 
 
-def _gradients(hands, raw):
+def _gradients(hands):
     blocks = hands.reshape(-1, variance.BLOCK, hands.shape[1]).sum(axis=1)
     squares = float((hands**2).sum())
-    return variance.Gradients(blocks, squares, float(((hands - raw) ** 2).sum()), np.zeros(0))
+    return variance.Gradients(blocks, squares, np.zeros(1))
 
 
 def test_runs_of_hands_add_up(lab, start):
@@ -177,7 +180,7 @@ def test_figures_and_plot(tmp_path, monkeypatch, capsys):
         name: rng.normal(0.3, scale, size=(500, 6))
         for name, scale in zip(variance.SETTINGS, range(12, 2, -1), strict=True)
     }
-    gradients = {name: _gradients(own, hands[variance.RAW]) for name, own in hands.items()}
+    gradients = {name: _gradients(own) for name, own in hands.items()}
     found = estimate([1.0, 2.0, 3.0], 6)
     curves = {name: [(1_000, [1.0, 2.0], found), (3_000, [2.0, 3.0], found)] for name in variance.LEARNING_RATES}
     monkeypatch.setattr(variance, "run", lambda blueprint, plan: variance.Report(gradients, found, curves))
