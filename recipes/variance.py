@@ -59,13 +59,13 @@ class Plan:
 
     lessons: int = 3_000
     """Hands of villain's self-play to imitate."""
-    noise_hands: int = 40_000
+    noise_hands: int = 20_000
     """Hands to measure the gradient's noise on; a multiple of 100."""
     milestones: tuple[int, ...] = (1_000, 3_000, 10_000, 30_000, 100_000)
     """Hands after which learners are judged; multiples of 250."""
     learners: int = 3
     """Seeds."""
-    decks: int = 2_500
+    decks: int = 2_000
     """To judge a learner on, in both seats."""
     samples: int = 4
     """Of the critic, see `BlueprintCritic`."""

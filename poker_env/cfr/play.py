@@ -24,13 +24,18 @@ Spot = list[tuple[int, float, list[int]]]
 Buckets = Callable[[np.ndarray], np.ndarray]
 """Board (card ids) -> buckets (1326,) of all holdings; a blocked one's mean nothing."""
 
+Lookup = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Hole cards (n, 2) and boards (n, m) -> buckets (n,)."""
+
 
 class BlueprintStrategy:
     """Probabilities of real actions, from a blueprint and the translation of bets that it doesn't know."""
 
-    def __init__(self, blueprint: Blueprint, buckets: Buckets | None = None) -> None:
-        """`buckets`, for whole ranges, defaults to computing a board's when it is first met."""
+    def __init__(self, blueprint: Blueprint, buckets: Buckets | None = None, lookup: Lookup | None = None) -> None:
+        """`buckets`, for whole ranges, defaults to computing a board's when it is first met, and `lookup`, for single
+        hands, to computing them: `BucketTables` has faster ones."""
         self.blueprint = blueprint
+        self._find_buckets = lookup or blueprint.abstraction.lookup
         self._range_buckets = buckets or BoardMemory(blueprint.abstraction).lookup_range
         self._translator = Translator(blueprint.game, blueprint.tree)
         self._offsets, self._n_actions = blueprint.offsets.tolist(), blueprint.tree.n_actions.tolist()
@@ -103,7 +108,7 @@ class BlueprintStrategy:
             hands = [key for key in unknown if len(key[1]) == n_board]
             holes = np.array([[CARD_IDS[card] for card in hole] for hole, _ in hands], np.int64)
             boards = np.array([[CARD_IDS[card] for card in board] for _, board in hands], np.int64)
-            buckets = self.blueprint.abstraction.lookup(holes, boards.reshape(len(hands), n_board))
+            buckets = self._find_buckets(holes, boards.reshape(len(hands), n_board))
             self._buckets.update(zip(hands, buckets.tolist(), strict=True))
         return [self._buckets[key] for key in keys]
 

@@ -11,6 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from poker_env.cfr.play import BlueprintStrategy
+from poker_env.cfr.tables import BucketTables
 from poker_env.errors import UserError
 from poker_env.evaluation.aivat import AIVAT, LONG_RUN, ValueFunction
 from poker_env.evaluation.capture import Capture, Reference, TreeWatcher, exact_capture, local_capture
@@ -20,6 +22,7 @@ from poker_env.evaluation.exact_value import SMALL_GAMES, ExactReport, exact_rep
 from poker_env.games import Deal, Game, make_deals
 from poker_env.hand import Decision, Hand
 from poker_env.players.base import Player
+from poker_env.players.cfr import CFRPlayer
 from poker_env.state import position
 from poker_env.table import play
 
@@ -165,6 +168,9 @@ def evaluate(
     hero_table = known_policy(game, hero)
     aivat = AIVAT.between(game, hero, villain, hands, hero_table)
     watcher = TreeWatcher.of(game, villain)
+    if aivat and aivat.value_function.kind == "blueprint":  # whose tables there are now
+        known = aivat.value_function.known_player
+        hero, villain = (_from_tables(player) if player.name == known else player for player in (hero, villain))
     played: list[Hand] = []
     won: dict[str, list[float]] = {}
     references: dict[str, list[float]] = {setting: [] for setting in lbr}
@@ -194,6 +200,16 @@ def evaluate(
         references={setting: _mbb(game, chips) for setting, chips in references.items()},
         off_tree=np.array([watcher.leaves(hand) for hand in played]) if watcher else None,
     )
+
+
+def _from_tables(player: Player) -> Player:
+    """The same player, which finds its buckets in tables."""
+    if not isinstance(player, CFRPlayer) or not isinstance(player.strategy, BlueprintStrategy):
+        return player
+    blueprint = player.strategy.blueprint
+    tables = BucketTables.build(blueprint.abstraction)
+    faster = BlueprintStrategy(blueprint, tables.lookup_range, tables.lookup)
+    return CFRPlayer(player.name, faster, player.sha256)
 
 
 def _scores(game: Game, hands: Sequence[Hand], aivat: AIVAT | None) -> dict[str, list[float]]:
