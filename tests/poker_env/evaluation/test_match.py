@@ -9,6 +9,7 @@ import pytest
 
 from poker_env.errors import UserError
 from poker_env.evaluation import match
+from poker_env.evaluation.exact_value import exact_policy, expected_payoff
 from poker_env.evaluation.match import ACTIONS, evaluate
 from poker_env.evaluation.results import comparison_table, results, summary_table, write_results
 from poker_env.games import make_game
@@ -175,6 +176,20 @@ def test_kuhn_and_leduc_say_what_is_known_without_sampling():
     neither = compare(KUHN, "tag", "lag", hands=10)
     assert neither.captures == {} and neither.exact.best_response is None
     assert "best response to hero wins 121.4" in str(summary_table(evaluation).caption)
+
+
+def test_a_language_models_whole_policy_is_scored(tiny_model_dir):
+    """Its probabilities and that of answering nothing legal sum to 1 at every information state."""
+    pytest.importorskip("torch")
+    hero, villain = make_player(f"llm:{tiny_model_dir}", KUHN), make_player("cfr", KUHN)
+    evaluation = evaluate(KUHN, hero, villain, 20, progress=False)
+    policy, own = exact_policy(KUHN, hero), exact_policy(KUHN, villain)
+    assert len(policy) == 12
+    assert all(min(row.values()) > 0 and sum(row.values()) < 1 for row in policy.values())
+    value = (expected_payoff(KUHN, policy, own) - expected_payoff(KUHN, own, policy)) / 2
+    assert evaluation.exact.value.value == pytest.approx(value)
+    assert evaluation.exact.exploitability >= -value > 0.5  # it mostly answers nothing legal, which loses the ante
+    assert evaluation.headline == "aivat" and not evaluation.value_function.both_decide
 
 
 def test_one_deal_gives_results_without_an_interval():
