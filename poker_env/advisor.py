@@ -18,7 +18,8 @@ from poker_env.evaluation.public import PublicState, PublicTree
 from poker_env.evaluation.ranges import RangePolicy, range_policy_of
 from poker_env.evaluation.small_games import tabular_ranges
 from poker_env.games import Game
-from poker_env.menu import MenuItem
+from poker_env.hand import Answer
+from poker_env.menu import MenuItem, make_menu
 from poker_env.players import make_player
 from poker_env.prompts import Advice
 from poker_env.state import CALL, FOLD, Observation
@@ -59,21 +60,44 @@ class Advisor:
         if key not in self._given:
             if len(self._given) >= _CACHED_ADVICE:
                 self._given.clear()
-            self._given[key] = self._work_out(observation, actions, menu)
+            self._given[key] = self._work_out(observation, menu)
         return self._given[key]
 
-    def _work_out(self, observation: Observation, actions: tuple[int, ...], menu: Sequence[MenuItem]) -> Advice:
-        known = np.array(_card_ids(self._game, (*observation.hole, *observation.board)))
-        hole, board = known[: len(observation.hole)], known[len(observation.hole) :]
-        weights = self._range(1 - observation.seat, actions, board) * self._holdings.free_of(known)
-        weights /= weights.sum()
-        state, to_call = self._tree.state(actions), observation.to_call
+    def values(self, observation: Observation, menu: Sequence[MenuItem]) -> np.ndarray:
+        """(menu,): chips each action wins on top of folding now, were the hand checked and called down after it.
+
+        Those a local best response goes by (Lisý & Bowling 2017, section 3).
+        """
+        state, board, weights, equities = self._situation(observation)
+        pot, to_call = observation.pot, observation.to_call
+
+        def value(item: MenuItem) -> float:
+            if item.kind == "fold":
+                return 0.0
+            bet = 0 if item.kind in ("check", "call") else item.to - max(observation.contributions)
+            staying = weights * (1 - _folding(self._tree.child(state, item.action), board)) if bet else weights
+            mass, wins = staying.sum(), staying @ equities
+            return float((1 - mass) * pot + wins * (pot + bet) - (mass - wins) * (to_call + bet))
+
+        return np.array(list(map(value, menu)))
+
+    def _work_out(self, observation: Observation, menu: Sequence[MenuItem]) -> Advice:
+        state, board, weights, equities = self._situation(observation)
+        to_call = observation.to_call
         raises = [item.action for item in menu if item.kind in ("bet", "raise")]
         return Advice(
-            equity=float(weights @ self._holdings.equities(hole, board)),
+            equity=float(weights @ equities),
             pot_odds=to_call / (observation.pot + to_call) if to_call else None,
-            folds={action: _folds(self._tree.child(state, action), board, weights) for action in raises},
+            folds={action: float(weights @ _folding(self._tree.child(state, action), board)) for action in raises},
         )
+
+    def _situation(self, observation: Observation) -> tuple[PublicState, np.ndarray, np.ndarray, np.ndarray]:
+        """The betting, the board; villain's range and hero's equity against each holding of it, (holdings,) each."""
+        known = np.array(_card_ids(self._game, (*observation.hole, *observation.board)))
+        hole, board = known[: len(observation.hole)], known[len(observation.hole) :]
+        actions = tuple(move.action for move in observation.moves)
+        weights = self._range(1 - observation.seat, actions, board) * self._holdings.free_of(known)
+        return self._tree.state(actions), board, weights / weights.sum(), self._holdings.equities(hole, board)
 
     def _range(self, seat: int, actions: tuple[int, ...], board: np.ndarray) -> np.ndarray:
         """(holdings,): in proportion to how probable a seat's part in the actions is with each holding.
@@ -95,10 +119,27 @@ class Advisor:
         return self._ranges[key]
 
 
-def _folds(state: PublicState, board: np.ndarray, weights: np.ndarray) -> float:
-    """How often a villain with a range folds to a bet."""
+def _folding(state: PublicState, board: np.ndarray) -> np.ndarray:
+    """(holdings,): how often villain folds each of them to a bet."""
     actions, policy = state.reply(board)
-    return float(weights @ policy[:, actions.index(FOLD)]) if FOLD in actions else 0.0
+    return policy[:, actions.index(FOLD)] if FOLD in actions else np.zeros(len(policy))
+
+
+class LocalBestResponse:
+    """A player who takes the action of greatest `Advisor.values`, of those on its menu."""
+
+    def __init__(self, advisor: Advisor, fractions: Sequence[float]) -> None:
+        """`fractions` of the pot it bets and raises, beside all-in."""
+        self.name = "lbr"
+        self._advisor, self._fractions = advisor, tuple(fractions)
+
+    def act(self, observations: Sequence[Observation]) -> list[Answer]:
+        """One answer per observation; of actions worth the same the first on the menu."""
+        menus = [make_menu(observation, self._fractions) for observation in observations]
+        return [
+            Answer(menu[int(np.argmax(self._advisor.values(observation, menu)))].action)
+            for observation, menu in zip(observations, menus, strict=True)
+        ]
 
 
 def _likelihood(state: PublicState, action: int, board: np.ndarray) -> np.ndarray | float:

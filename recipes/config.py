@@ -79,9 +79,12 @@ class ExploitConfig(GRPOConfig):
     )
     warm_start_player: str | None = field(
         default=None,
-        metadata={"help": "a player to imitate before training: any player spec, or villain; default: none"},
+        metadata={
+            "help": "a player to imitate before training: any player spec, villain, or lbr, a local best response to "
+            "villain; default: none"
+        },
     )
-    warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its self-play to learn from"})
+    warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its play against villain to learn from"})
     warm_start_steps: int = field(default=48, metadata={"help": "optimizer steps of the warm start"})
     warm_start_batch_size: int = field(default=16, metadata={"help": "prompts per step and device"})
     warm_start_learning_rate: float = field(default=2e-3, metadata={"help": "its peak; large models want less"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,17 +12,19 @@ from poker_env.evaluation.credit import Choice, CreditAssigner, HandCredit, Swit
 from poker_env.evaluation.exact_value import SMALL_GAMES, exact_policy
 from poker_env.hand import Decision, Hand
 from poker_env.players import Player
-from poker_env.players.llm import LLMPlayer
+from poker_env.players.llm import Answers, LLMPlayer
 from recipes.config import ExploitConfig
 from recipes.returns import FloatArray
 from recipes.rows import Row
-from reward_fns.builtin import chips
+from reward_fns.builtin import ILLEGAL_PENALTY, chips, illegal
 
 Ids = tuple[int, ...]
 
 
 class LuckRemover:
-    """Replaces the returns of the reward function `chips` with ones of the same mean, see `evaluation.credit`.
+    """Replaces returns of the reward functions `chips` and `illegal` with ones that give the same mean gradient.
+
+    How, `evaluation.credit` says.
 
     It sees all cards, and the policy never does: what it finds out only weighs the answers' gradients.
     """
@@ -36,30 +39,51 @@ class LuckRemover:
             if spec.function is chips
         }
         """Chips that a reward function counts as 1, by its place."""
+        self._penalties = {
+            index: float(spec.args.get("penalty", ILLEGAL_PENALTY))
+            for index, spec in enumerate(config.reward_specs())
+            if spec.function is illegal
+        }
+        """What a reward function gives an answer that names no legal action, by its place."""
         self._n_rewards = len(config.rewards)
         self._assigner: CreditAssigner | None = None
+        self._ids: dict[int, Ids] = {}
+        """Of the menu's answers, by place."""
         if not self._scales:
             raise UserError("variance_reduction takes luck out of chips, which are not rewarded: add the reward chips")
 
+    @property
+    def answers(self) -> Answers:
+        """How hero has to answer.
+
+        With the all-action gradient by the menu alone, which leaves nothing to sample: an odd answer that is still
+        read as a token would be a row of its own, rare and heavy, and the entropy bonus would breed them.
+        """
+        return "menu" if self.switches.all_action else "scored"
+
     def credits(self, hands: Sequence[Hand], hero: LLMPlayer) -> list[HandCredit]:
-        """The hands' credit in chips. Of a hero that `scores_menu`, where decisions are valued."""
+        """The hands' credit in chips, of a hero that gives `answers`."""
         assigner = self._assigner_for(hero)
-        answers: dict[int, Ids] = {}  # by place on the menu
 
         def choice(decision: Decision) -> Choice:
-            answer = decision.answer
-            for place in range(len(answer.menu)):
-                answers.setdefault(place, hero.answer_ids(f"A{place}"))
-            played = next((p for p in range(len(answer.menu)) if answers[p] == answer.completion_ids), None)
-            return Choice(answer.menu, answer.probabilities, played)
+            return Choice(decision.answer.menu, decision.answer.probabilities, self._place(decision, hero))
 
         return [assigner.assign_hand(hand, list(map(choice, hand.hero_decisions)), self._gamma) for hand in hands]
 
-    def returns(self, returns: FloatArray, credit: HandCredit) -> FloatArray:
-        """A hand's returns (reward functions, hero's decisions) with the luck taken out of those of `chips`."""
+    def returns(self, returns: FloatArray, hand: Hand, credit: HandCredit, hero: LLMPlayer) -> FloatArray:
+        """A hand's returns (reward functions, hero's decisions) with the luck taken out of those of `chips`.
+
+        With the all-action gradient `illegal` is measured against an illegal answer, which then weighs nothing; what
+        an answer of the menu does better is credited to the menu's rows.
+        """
         replaced = returns.copy()
         for index, scale in self._scales.items():
             replaced[index] = [decision.played / scale for decision in credit.decisions]
+        if self.switches.all_action:
+            for index, penalty in self._penalties.items():
+                for place, decision in enumerate(hand.hero_decisions):
+                    if self._place(decision, hero) is None:
+                        replaced[index, place] -= penalty
         return replaced
 
     def decisions(self, hand: Hand, credit: HandCredit, given: Sequence[Row], hero: LLMPlayer) -> list[list[Row]]:
@@ -68,17 +92,30 @@ class LuckRemover:
             return [[row] for row in given]
         found = []
         for decision, own, row in zip(hand.hero_decisions, credit.decisions, given, strict=True):
-            answer, menu = decision.answer, []
-            for place, (probability, chips_of) in enumerate(zip(answer.probabilities, own.actions, strict=True)):
+            menu = []
+            for place, (probability, chips_of) in enumerate(
+                zip(decision.answer.probabilities, own.actions, strict=True)
+            ):
                 if probability > 0:
                     shares = np.zeros(self._n_rewards)
                     for index, scale in self._scales.items():
                         shares[index] = chips_of / scale
-                    ids = hero.answer_ids(f"A{place}")
+                    for index, penalty in self._penalties.items():
+                        shares[index] = -penalty * probability
+                    ids = self._answers(hero, place)
                     menu.append(Row(row.prompt_ids, ids, tuple(shares.tolist()), decisions=probability))
-            on_menu = any(row.completion_ids == other.completion_ids for other in menu)
-            found.append([Row(row.prompt_ids, row.completion_ids, row.credit, decisions=0 if on_menu else 1), *menu])
+            found.append([replace(row, decisions=0), *menu])
         return found
+
+    def _place(self, decision: Decision, hero: LLMPlayer) -> int | None:
+        """Of an answer on the menu; None if it was another, whatever it was taken for."""
+        answer = decision.answer
+        return next((p for p in range(len(answer.menu)) if self._answers(hero, p) == answer.completion_ids), None)
+
+    def _answers(self, hero: LLMPlayer, place: int) -> Ids:
+        if place not in self._ids:
+            self._ids[place] = hero.answer_ids(f"A{place}")
+        return self._ids[place]
 
     def _assigner_for(self, hero: LLMPlayer) -> CreditAssigner:
         """Exact in small games, for hero's policy as it is now; else the same for good."""

@@ -71,14 +71,14 @@ class Rollout:
         """The last epoch's results."""
         self._tokenizer = tokenizer
         self._poker = config.poker()
+        self._hero: tuple[int, LLMPlayer] | None = None
 
     def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
         """Rows for the trainer, as many as prompts, in the form of `to_trl`."""
         started = time.monotonic()
         epoch = trainer.state.global_step // self.config.steps_per_epoch
         trainer.entropy_coef = self.config.entropy_coef_at(epoch)
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        hero = LLMPlayer(model, self._tokenizer, self._poker, scores_menu=self._luck is not None)
+        hero = self.hero(trainer.accelerator.unwrap_model(trainer.model), trainer.state.global_step)
         first, count = self._share_of_deals(trainer.accelerator.process_index, trainer.accelerator.num_processes)
         deals_per_epoch = self.config.episodes_per_epoch // self.config.replicas
         deals = make_deals(self.game, count, self.config.seed, start=epoch * deals_per_epoch + first)
@@ -97,6 +97,13 @@ class Rollout:
         )
         self.epoch = self._summary(first, starts, played, rows, seconds)
         return to_trl(rows[trainer.accelerator.process_index :: trainer.accelerator.num_processes])
+
+    def hero(self, model: Any, step: int) -> LLMPlayer:
+        """The model as a player, as it is after so many optimizer steps."""
+        if self._hero is None or self._hero[0] != step:
+            answers = self._luck.answers if self._luck is not None else "free"
+            self._hero = step, LLMPlayer(model, self._tokenizer, self._poker, answers=answers)
+        return self._hero[1]
 
     def metrics(self) -> dict[str, float]:
         """The last epoch's figures under the names that trackers see, after `poker/`."""
@@ -131,7 +138,7 @@ class Rollout:
         credits = self._luck.credits(self.hands, hero)
         decisions: list[Decision] = []
         for hand, credit, own, baseline in zip(self.hands, credits, returns, baselines, strict=True):
-            given = decision_rows([hand], [self._luck.returns(own, credit)], baseline[None])
+            given = decision_rows([hand], [self._luck.returns(own, hand, credit, hero)], baseline[None])
             decisions += self._luck.decisions(hand, credit, given, hero)
         return decisions
 

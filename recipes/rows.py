@@ -60,7 +60,7 @@ def training_rows(
     same expected weight in the mean of those kept, so the policy gradient stays unbiased (inverse sampling, Haldane
     1945): to count in the one too many would favour rare answers, to leave out just what doesn't fit common ones.
     The answers given have the advantages among the decisions kept, see `advantages` (`weights` and `scale` are its
-    own); the credit of the menu's other answers sums to 0 by itself.
+    own); an answer that was not spelled out trains nothing. The credit of the menu's answers stays as it is.
 
     Padding has no weight in the loss. Its credit makes the sum of all that `to_trl` hands out 0, so that the mean that
     the trainer subtracts is 0 too.
@@ -69,7 +69,11 @@ def training_rows(
     rows: list[Row] = []
     if kept:
         credit = advantages([given.credit for given, *_ in kept], weights, scale)
-        given = [replace(own[0], credit=tuple(map(float, row))) for own, row in zip(kept, credit, strict=True)]
+        given = [
+            replace(own[0], credit=tuple(map(float, row)))
+            for own, row in zip(kept, credit, strict=True)
+            if own[0].completion_ids
+        ]
         rows = merge([*given, *(row for _, *menu in kept for row in menu)])
     padding = count - len(rows)
     total = np.sum([_mean_credit(row) for row in rows], axis=0) if rows else np.zeros(len(weights))
@@ -109,7 +113,7 @@ def _first_that_fit(decisions: Sequence[Decision], distinct: int, rng: np.random
     order = rng.permutation(len(decisions))
     seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
     for taken, index in enumerate(order):
-        seen |= {(row.prompt_ids, row.completion_ids) for row in decisions[index]}
+        seen |= {(row.prompt_ids, row.completion_ids) for row in decisions[index] if row.completion_ids}
         if len(seen) > distinct:
             order = order[:taken]
             break

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
-from recipes.token_tree import TokenTree
+from poker_env.players.token_tree import TokenTree
 
 ROWS_PER_TREE = 64
 """Rows forwarded together: more share more, but every token of a tree is compared with every other one."""

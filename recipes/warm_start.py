@@ -30,7 +30,7 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from poker_env.advisor import load_advisor
+from poker_env.advisor import LocalBestResponse, load_advisor
 from poker_env.errors import UserError
 from poker_env.games import make_deals
 from poker_env.players import Player, make_player
@@ -51,6 +51,9 @@ FOLDER = "warm_start"
 
 VILLAIN = "villain"
 """What `warm_start_player` calls the run's own opponent."""
+
+LBR = "lbr"
+"""What it calls a local best response to that opponent, on hero's menu."""
 
 SEED_OFFSET = 2_000_003
 """The imitated player's decks are neither those of training nor those of evaluation."""
@@ -76,20 +79,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Console) -> None:
     """Save as `folder` an adapter that plays like `config.warm_start_player`; all processes call it together.
 
-    The divergence from that player to hero is minimised over the decisions of its self-play, with TRL's `SFTTrainer`.
+    The divergence from that player to hero is minimised over its decisions in hands against villain, with TRL's
+    `SFTTrainer`.
     """
     started = time.monotonic()
-    game, spec = config.make_game(), str(config.warm_start_player)
-    player = villain if spec in (VILLAIN, config.villain) else make_player(spec, game)
+    game, player = config.make_game(), imitated_player(config, villain)
     imitated = Imitated(player, tuple(config.menu_fractions), config.warm_start_floor)
-    play(game, make_deals(game, config.warm_start_hands, config.seed + SEED_OFFSET), imitated, imitated)
+    deals = make_deals(game, config.warm_start_hands, config.seed + SEED_OFFSET)
+    play(game, deals, imitated, imitated if player is villain else villain)
     set_seed(config.seed)
     tokenizer = load_tokenizer(config.model_name_or_path)
     model = load_model(config.model_name_or_path, config.model_dtype())
     examples = examples_of(LLMPlayer(model, tokenizer, config.poker()), imitated.decisions)
     console.print(
         f"[bold]warm start[/]: imitating {player.name} at {len(examples)} prompts"
-        f" ({len(imitated.decisions)} decisions in {config.warm_start_hands} hands of self-play)"
+        f" ({len(imitated.decisions)} decisions in {config.warm_start_hands} hands against {villain.name})"
     )
     trainer = ImitationTrainer(config, model, tokenizer, examples, [_Progress(console)])
     trainer.train()
@@ -103,6 +107,16 @@ def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Co
             console.print(describe(exact.metrics(hero)), end="  ")
         console.print(f"{time.monotonic() - started:.0f} s  adapter: {folder}", soft_wrap=True)
     trainer.accelerator.wait_for_everyone()
+
+
+def imitated_player(config: ExploitConfig, villain: Player) -> Player:
+    """Who `config.warm_start_player` is. Raises `UserError` when there is no such player."""
+    spec, game = str(config.warm_start_player), config.make_game()
+    if spec in (VILLAIN, config.villain):
+        return villain
+    if spec == LBR:
+        return LocalBestResponse(load_advisor(config.villain, game), config.menu_fractions)
+    return make_player(spec, game)
 
 
 def legal_rate(hero: LLMPlayer, observations: Sequence[Observation]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from rich.panel import Panel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from poker_env.hand import Hand, write_hands
-from poker_env.players.llm import LLMPlayer
 from recipes.checkpoints import copy_adapter, epoch_folder, mark_complete, save_adapter
 from recipes.config import ExploitConfig
 from recipes.exact import ExactWatch, describe
@@ -40,6 +40,8 @@ class Watcher(TrainerCallback):
         self.run = Path(str(config.output_dir))
         self._started = time.monotonic()
         self._first_epoch = 0
+        self._best: int | None = None
+        """The epoch after which the adapter was the best so far, if this epoch showed it."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -52,7 +54,8 @@ class Watcher(TrainerCallback):
             if self._first_epoch == 0:
                 save_adapter(epoch_folder(self.run, 0), kwargs["model"], self.tokenizer, self.config.poker())
                 if self.exact is not None:
-                    self.console.print(f"[bold]start[/]  {describe(self.exact.metrics(self._hero(kwargs['model'])))}")
+                    exact = self.exact.metrics(self.rollout.hero(kwargs["model"], 0))
+                    self.console.print(f"[bold]start[/]  {describe(exact)}")
 
     def on_log(
         self,
@@ -70,27 +73,24 @@ class Watcher(TrainerCallback):
         seconds = time.monotonic() - self._started - sum(row["seconds"] for row in epochs[self._first_epoch :])
         row = epoch_metrics(number, self.rollout.epoch, logs, seconds)
         if self.exact is not None and self.exact.due(number):
-            row |= self.exact.metrics(self._hero(kwargs["model"]))
-        best = row["avg_return"] > max((earlier["avg_return"] for earlier in epochs), default=float("-inf"))
+            row |= self.exact.metrics(self.rollout.hero(kwargs["model"], state.global_step))
+        self._best = best_adapter(row, epochs)
         epochs.append(row)
         write_metrics(self.run, epochs)
         write_hands(self.run / "hands" / f"epoch_{number:03d}.jsonl", self.rollout.hands[:SAVED_HANDS])
-        if best:  # it was the adapter before this epoch's updates that played so well
-            copy_adapter(epoch_folder(self.run, number - 1), self.run / "best")
-        self._print(row, best)
+        self._print(row)
         plot_learning_curve(self.run, epochs, f"{self.config.model_name_or_path} against {self.config.villain}")
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """The trainer's checkpoint is written: save the adapter too, then mark the checkpoint whole."""
+        """The trainer's checkpoint is written: save the adapter too and the best, then mark the checkpoint whole."""
         if state.is_world_process_zero:
             epoch = state.global_step // self.config.steps_per_epoch
             save_adapter(epoch_folder(self.run, epoch), kwargs["model"], self.tokenizer, self.config.poker())
+            if self._best is not None:
+                copy_adapter(epoch_folder(self.run, self._best), self.run / "best")
             mark_complete(self.run, state.global_step)
 
-    def _hero(self, model: Any) -> LLMPlayer:
-        return LLMPlayer(model, self.tokenizer, self.config.poker())
-
-    def _print(self, row: dict[str, Any], best: bool) -> None:
+    def _print(self, row: dict[str, Any]) -> None:
         for hand in self.rollout.hands[: self.config.show_hands]:
             self.console.print(Panel(escape(replay(hand, self.rollout.rewards, self.config.gamma)), title="one hand"))
         elapsed = time.monotonic() - self._started
@@ -100,12 +100,24 @@ class Watcher(TrainerCallback):
         exact = f"  [bold]{describe(row)}[/]" if "value" in row else ""
         self.console.print(
             f"[bold]epoch {row['epoch']}/{self.config.num_epochs}[/]{exact}  {row['hands']} hands"
-            f"  return {row['avg_return']:+.2f}{' [green]best[/]' if best else ''}"
+            f"  return {row['avg_return']:+.2f}{' [green]best[/]' if self._best is not None else ''}"
             f"  bb/hand {row['bb_per_hand']:+.1f}{margin}  won {row['win_rate']:.0%}  legal {row['legal_rate']:.0%}"
             f"  loss {row['loss']:.3f}  entropy {row['entropy']:.2f}{extra}  grad {row['grad_norm']:.2f}"
             f"  {row['hands_per_second']:.1f} hands/s  ETA {int(left // 60)}:{int(left % 60):02d}",
             soft_wrap=True,
         )
+
+
+def best_adapter(row: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> int | None:
+    """The epoch after which the adapter was better than any before, if an epoch's metrics show one; else None.
+
+    Where exact values are worked out, they decide. Else it is the mean return of an epoch's hands, which the adapter
+    of the epoch before played.
+    """
+    name, age = ("value", 0) if any("value" in each for each in (row, *earlier)) else ("avg_return", 1)
+    if name not in row or any(row[name] <= each.get(name, float("-inf")) for each in earlier):
+        return None
+    return int(row["epoch"]) - age
 
 
 def replay(hand: Hand, rewards: list[RewardSpec], gamma: float) -> str:

@@ -2,7 +2,8 @@
 
 Each maps a finished hand to one float per hero decision (`hand.hero_decisions`; none when villain folded before hero
 ever acted). Amounts are keyword arguments, so a config can change them. Everything but `chips` and `illegal` is a
-bonus for a style: it bends play away from winning the most chips.
+bonus for a style: it bends play away from winning the most chips (docs/rewards.md says how far). Shaping that doesn't
+is in `reward_fns.shaping`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pokerkit import Label, StandardHighHand
 from poker_env.hand import Decision, Hand
 
 POT_FRACTIONS = (0.33, 0.5, 0.75, 1.0)  # the sizes everyone uses
+ILLEGAL_PENALTY = -0.5
 
 
 def chips(hand: Hand, payoff_scale: float | None = None) -> list[float]:
@@ -59,7 +61,7 @@ def sizing(
     return [bonus if unusual(decision) else 0.0 for decision in hand.hero_decisions]
 
 
-def illegal(hand: Hand, penalty: float = -0.5) -> list[float]:
+def illegal(hand: Hand, penalty: float = ILLEGAL_PENALTY) -> list[float]:
     """`penalty` for an answer that named no legal action."""
     return [0.0 if decision.legal else penalty for decision in hand.hero_decisions]
 

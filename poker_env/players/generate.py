@@ -70,7 +70,7 @@ def sample_completions(
     was_training = model.training
     model.eval()
     try:
-        for batch in _batches(distinct, batch_size):
+        for batch in batches(distinct, batch_size):
             texts = [_Text(rows_of[prompt]) for prompt in batch]
             for text in _complete(model, batch, texts, uniforms, eos_ids, answered, temperature, batch_size):
                 for row in text.rows:
@@ -101,7 +101,7 @@ def _complete(
                 yield text
             else:
                 unfinished.append((parent, text))
-        waiting += [(batch, context) for batch in _batches(unfinished, batch_size)]
+        waiting += [(batch, context) for batch in batches(unfinished, batch_size)]
         if not waiting:
             return
         batch, context = waiting.pop()
@@ -191,6 +191,7 @@ def common_prefix_length(prompts: Sequence[TokenIds]) -> int:
     return next((i for i in range(limit) if low[i] != high[i]), limit)
 
 
-def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Items in their order, so many at a time."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

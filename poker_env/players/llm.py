@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -21,11 +22,14 @@ from poker_env.menu import MenuItem, make_menu
 from poker_env.players.config import FILE_NAME, PokerConfig
 from poker_env.players.generate import sample_completions
 from poker_env.players.models import load_model, load_tokenizer
-from poker_env.players.score import completion_probabilities
+from poker_env.players.score import Scores, score
 from poker_env.prompts import TOKEN, Advice, Messages, build_messages, offered_tokens, parse_answer
 from poker_env.state import Observation
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+Answers = Literal["free", "scored", "menu"]
+"""How a model answers, see `LLMPlayer`."""
 
 
 @dataclass(frozen=True)
@@ -52,35 +56,39 @@ class LLMPlayer:
         config: PokerConfig,
         name: str = "llm",
         batch_size: int | None = None,
-        scores_menu: bool = False,
+        answers: Answers = "free",
     ) -> None:
-        """With `scores_menu`, answers say how probable each action of the menu was."""
+        """`answers` are `free` text; or `scored`, which say beside it how probable each action of the menu was; or
+        drawn from those probabilities alone, `menu`: whatever says more or less than an action's token is then an
+        answer that names no action, and isn't spelled out.
+
+        Probabilities are remembered by prompt: when the model's weights have changed, make the player anew.
+        """
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
         self.name = name
         self.sha256: str | None = None
         """Of the adapter's weights, None without one."""
-        self._scores_menu = scores_menu
+        self._answers = answers
+        self._remembered: dict[tuple[int, ...], Scores] = {}
         self._batch_size = batch_size or (512 if model.device.type == "cuda" else 128)
         self._eos_ids = _end_tokens(model, tokenizer)
 
     def act(self, observations: Sequence[Observation]) -> list[Answer]:
         """One answer per observation; `action` is None where the model named no legal token."""
         questions = self.ask(observations)
-        completions = self.complete(
-            [question.prompt_ids for question in questions],
-            [[item.token for item in question.menu] for question in questions],
-            [observation.coin_seed for observation in observations],
-        )
+        seeds = [observation.coin_seed for observation in observations]
+        if self._answers == "menu":
+            return list(map(self._draw, questions, self._score(questions), seeds))
+        prompts = [question.prompt_ids for question in questions]
+        completions = self.complete(prompts, [[item.token for item in question.menu] for question in questions], seeds)
         answers = list(map(self._answer, questions, completions))
-        if not self._scores_menu:
+        if self._answers == "free":
             return answers
-        ends = torch.zeros_like(self._ends_a_token)
-        ends[self.tokenizer.eos_token_id] = True
         return [
-            replace(answer, menu=tuple(item.action for item in question.menu), probabilities=tuple(row))
-            for answer, question, row in zip(answers, questions, self._score(questions, ends), strict=True)
+            replace(answer, menu=tuple(item.action for item in question.menu), probabilities=scores.whole)
+            for answer, question, scores in zip(answers, questions, self._score(questions), strict=True)
         ]
 
     def policy(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
@@ -94,8 +102,8 @@ class LLMPlayer:
         """
         questions = self.ask(observations)
         return [
-            {item.action: probability for item, probability in zip(question.menu, row, strict=True)}
-            for question, row in zip(questions, self._score(questions, self._ends_a_token), strict=True)
+            {item.action: probability for item, probability in zip(question.menu, scores.begun, strict=True)}
+            for question, scores in zip(questions, self._score(questions), strict=True)
         ]
 
     def ask(self, observations: Sequence[Observation]) -> list[Question]:
@@ -148,17 +156,29 @@ class LLMPlayer:
             batch_size=self._batch_size,
         )
 
-    def _score(self, questions: Sequence[Question], may_follow: torch.Tensor) -> list[list[float]]:
-        """For each question, how probable each token of its menu is, followed by what may follow."""
-        return completion_probabilities(
+    def _draw(self, question: Question, scores: Scores, seed: int) -> Answer:
+        """An answer of the menu, or one that names no action."""
+        place = int(np.searchsorted(np.cumsum(scores.whole), np.random.default_rng(seed).random(), side="right"))
+        named = place < len(question.menu)
+        answer = self._answer(question, self.answer_ids(question.menu[place].token) if named else ())
+        return replace(answer, menu=tuple(item.action for item in question.menu), probabilities=scores.whole)
+
+    def _score(self, questions: Sequence[Question]) -> list[Scores]:
+        """How probable each token of each question's menu is."""
+        known = self._remembered if self._answers != "free" else {}
+        new = {question.prompt_ids: question for question in questions if question.prompt_ids not in known}
+        found = score(
             self.model,
-            [question.prompt_ids for question in questions],
-            [[self.spell(item.token) for item in question.menu] for question in questions],
-            may_follow=may_follow,
+            list(new),
+            [[self.spell(item.token) for item in question.menu] for question in new.values()],
+            may_follow=self._ends_a_token,
+            end_id=self.tokenizer.eos_token_id,
             max_new_tokens=self.config.max_new_tokens,
             temperature=self.config.temperature,
             batch_size=self._batch_size,
         )
+        known |= dict(zip(new, found, strict=True))
+        return [known[question.prompt_ids] for question in questions]
 
     @cached_property
     def _ends_a_token(self) -> torch.Tensor:
@@ -168,8 +188,8 @@ class LLMPlayer:
         ends[: len(pieces)] = torch.tensor([re.match("[A-Za-z0-9]", piece) is None for piece in pieces])
         return ends
 
-    def _answer(self, question: Question, completion: list[int]) -> Answer:
-        text = str(self.tokenizer.decode(completion, skip_special_tokens=True))
+    def _answer(self, question: Question, completion: Sequence[int]) -> Answer:
+        text = str(self.tokenizer.decode(list(completion), skip_special_tokens=True))
         item = parse_answer(text, question.menu)
         return Answer(
             action=item.action if item else None,

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poker_env import advisor as advisor_module
-from poker_env.advisor import Advisor, load_advisor
+from poker_env.advisor import Advisor, LocalBestResponse, load_advisor
 from poker_env.cfr.cards import HOLDINGS, hand_value
 from poker_env.errors import UserError
-from poker_env.evaluation.exact_value import exact_policy, information_sets
+from poker_env.evaluation.exact_value import ExactJudge, exact_policy, information_sets
 from poker_env.evaluation.knowledge import all_decks
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.ranges import range_policy_of
@@ -111,7 +111,8 @@ def test_small_games_by_every_deck(game):
     seen = {(each.hole, each.board, each.moves): each for each in information_sets(game).values()}  # suits aside
     for observation in seen.values():
         menu, actions = make_menu(observation), [move.action for move in observation.moves]
-        reaches, equities, folds = [], [], []
+        pot, to_call = observation.pot, observation.to_call
+        reaches, equities, folds, raised = [], [], [], []
         for deck in all_decks(game):
             hand, reach = HandState(game, Deal(deck, 0, 0)), 1.0
             board = tuple(game.cards[card] for card in deck[2:][: len(observation.board)])
@@ -126,14 +127,34 @@ def test_small_games_by_every_deck(game):
             if menu[-1].kind in ("bet", "raise"):
                 hand.apply(menu[-1].action)
                 folds.append(table[hand.observe().infoset][FOLD])
+                bet = hand.observe().to_call
+                called = equities[-1] * (pot + bet) - (1 - equities[-1]) * (to_call + bet)
+                raised.append(folds[-1] * pot + (1 - folds[-1]) * called)
         advice = advisor.advise(observation, menu)
         assert set(advice.folds) == {item.action for item in menu if item.kind in ("bet", "raise")}
         if np.mean(reaches) > 1e-3:
             compared += 1
             assert advice.equity == pytest.approx(np.average(equities, weights=reaches), abs=2e-3)
+            values = dict(zip([item.kind for item in menu], advisor.values(observation, menu), strict=True))
+            called = np.average(equities, weights=reaches) * (pot + to_call) - to_call
+            assert values["call" if to_call else "check"] == pytest.approx(called, abs=2e-2)
+            assert values.get("fold", 0) == 0
             if folds:
                 assert advice.folds[menu[-1].action] == pytest.approx(np.average(folds, weights=reaches), abs=2e-3)
+                assert values[menu[-1].kind] == pytest.approx(np.average(raised, weights=reaches), abs=2e-2)
     assert compared >= {"kuhn": 12, "leduc": 120}[game.name]
+
+
+def test_a_local_best_response_wins_most_of_what_can_be_won():
+    villain = make_player("cfr:weak", KUHN)
+    hero, judge = LocalBestResponse(load_advisor("cfr:weak", KUHN), (1.0,)), ExactJudge(KUHN, villain)
+    observations = information_sets(KUHN)
+    answers = dict(zip(observations, hero.act(list(observations.values())), strict=True))
+    policy = {
+        state: {action: float(action == answers[state].action) for action in seen.legal}
+        for state, seen in observations.items()
+    }
+    assert judge.judge(policy).capture > 0.7
 
 
 @pytest.mark.parametrize("rivers", [1, pytest.param(6, marks=pytest.mark.slow)])

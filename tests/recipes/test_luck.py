@@ -1,5 +1,7 @@
 """Variance reduction in training: the same gradient on average, the same prompts, less noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from poker_env.games import make_deals, make_game
 from poker_env.players import make_player
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.models import load_model, load_tokenizer
+from poker_env.state import HandState
 from poker_env.table import play
 from recipes.config import parse_config
 from recipes.luck import LuckRemover
@@ -29,20 +32,34 @@ def hero_parts(tiny_model_dir):
     return load_model(str(tiny_model_dir), torch.float32), load_tokenizer(str(tiny_model_dir))
 
 
+class Strict(LLMPlayer):
+    """Takes nothing for an action that says more or less than its token."""
+
+    def _answer(self, question, completion):
+        answer = super()._answer(question, completion)
+        on_menu = tuple(completion) in [self.answer_ids(item.token) for item in question.menu]
+        return answer if on_menu else replace(answer, action=None)
+
+
 def gradients(config, hero, blocks, hands):
     """(blocks, 2, coordinates): each block's policy gradient as it is and without luck, along some directions."""
     game, villain = config.make_game(), make_player(config.villain, config.make_game())
     remover = LuckRemover(config, villain)
-    (chips,) = config.reward_specs()
+    rewards = config.reward_specs()
     found = []
     for block in range(blocks):
         played = play(game, make_deals(game, hands, 5, start=block * hands), hero, villain)
         plain, without_luck = [], []
         for hand, credit in zip(played, remover.credits(played, hero), strict=True):
-            raw = discounted_returns(np.array([chips(hand)]).reshape(1, -1), config.gamma)
-            plain += decision_rows([hand], [raw], np.zeros((1, 1)))
-            given = decision_rows([hand], [remover.returns(raw, credit)], np.zeros((1, 1)))
-            without_luck += [row for rows in remover.decisions(hand, credit, given, hero) for row in rows]
+            given = np.array([reward(hand) for reward in rewards]).reshape(len(rewards), -1)
+            raw, no_baseline = discounted_returns(given, config.gamma), np.zeros((1, len(rewards)))
+            plain += decision_rows([hand], [raw], no_baseline)
+            given = decision_rows([hand], [remover.returns(raw, hand, credit, hero)], no_baseline)
+            rows = remover.decisions(hand, credit, given, hero)
+            if remover.switches.all_action:
+                assert all(own[0].credit == pytest.approx([0] * len(rewards)) for own, decision in
+                           zip(rows, hand.hero_decisions, strict=True) if not decision.legal)  # fmt: skip
+            without_luck += [row for own in rows for row in own]
         found.append([gradient(hero.model, merge(rows)) for rows in (plain, without_luck)])
     return np.array(found)
 
@@ -54,16 +71,19 @@ def gradient(model, rows):
     ids = torch.tensor([[*row.prompt_ids, *row.completion_ids, *[0] * (length - row.tokens)] for row in rows])
     credit = torch.zeros(ids.shape)
     for place, row in enumerate(rows):
-        credit[place, len(row.prompt_ids) : row.tokens] = row.credit[0]
+        credit[place, len(row.prompt_ids) : row.tokens] = sum(row.credit)
     logps = model(ids).logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[:, :, 0]
     flat = torch.cat([own.flatten() for own in torch.autograd.grad((credit[:, 1:] * logps).sum(), weights)]).numpy()
     return flat @ np.random.default_rng(0).standard_normal((flat.size, 12))
 
 
-@pytest.mark.parametrize("switches", [("range", "baseline"), EVERYTHING], ids=str)
-def test_the_mean_gradient_of_kuhn_stays(hero_parts, tiny_model_dir, tmp_path, switches):
-    config = make_config(tiny_model_dir, tmp_path, *switches, options=("--game", "kuhn", "--rewards", "chips"))
-    hero = LLMPlayer(*hero_parts, config.poker(), scores_menu=True)
+@pytest.mark.parametrize(
+    ("switches", "rewards"), [(("range", "baseline"), ["chips"]), (EVERYTHING, ["chips", "illegal"])], ids=str
+)
+def test_the_mean_gradient_of_kuhn_stays(hero_parts, tiny_model_dir, tmp_path, switches, rewards):
+    config = make_config(tiny_model_dir, tmp_path, *switches, options=("--game", "kuhn", "--rewards", *rewards))
+    # The same hands for both, so their answers are spelled out; those off the menu must weigh nothing.
+    hero = Strict(*hero_parts, config.poker(), answers="scored")
     raw, own = np.moveaxis(gradients(config, hero, blocks=40, hands=100), 1, 0)
     difference = own - raw
     z = difference.mean(axis=0) / (difference.std(axis=0, ddof=1) / len(difference) ** 0.5)
@@ -71,23 +91,27 @@ def test_the_mean_gradient_of_kuhn_stays(hero_parts, tiny_model_dir, tmp_path, s
     assert np.abs(raw.mean(axis=0) / (raw.std(axis=0) / len(raw) ** 0.5)).max() > 3  # there is a gradient to agree on
 
 
-def test_hero_is_asked_the_same_and_answers_the_same(hero_parts, tiny_model_dir, tmp_path):
-    config = make_config(tiny_model_dir, tmp_path, options=("--game", "leduc"))
-    game, villain = make_game("leduc"), make_player("cfr", make_game("leduc"))
-    deals = make_deals(game, 100, 3)
-    plain, scored = (
-        play(game, deals, LLMPlayer(*hero_parts, config.poker(), scores_menu=scores), villain)
-        for scores in (False, True)
-    )
-    asked = [[(d.answer.prompt, d.answer.completion_ids) for hand in hands for d in hand.hero_decisions]
-             for hands in (plain, scored)]  # fmt: skip
-    assert asked[0] == asked[1] and len(asked[0]) > 100
+def test_hero_is_asked_the_same_and_answers_as_often(hero_parts, tiny_model_dir, tmp_path):
+    """Whether its answers are sampled, or drawn from the menu's probabilities."""
+    config, game, times = make_config(tiny_model_dir, tmp_path), make_game("holdem"), 6_000
+    observation = HandState(game, make_deals(game, 1, 3)[0]).observe()
+    asked = [replace(observation, coin_seed=seed) for seed in range(times)]
+    said = [kind(*hero_parts, config.poker(), answers=answers).act(asked)
+            for kind, answers in ((Strict, "scored"), (LLMPlayer, "menu"))]  # fmt: skip
+    assert len({(answer.prompt, answer.prompt_ids, answer.menu) for answers in said for answer in answers}) == 1
+    assert said[0][0].probabilities == pytest.approx(said[1][0].probabilities, rel=1e-4)
+    for action in (*said[0][0].menu, None):
+        counts = [sum(answer.action == action for answer in answers) for answers in said]
+        assert abs(counts[0] - counts[1]) <= 4.5 * sum(counts) ** 0.5
+    spelled = {answer.action: answer.completion_ids for answer in said[1]}
+    assert spelled[None] == () and all(spelled[action] for action in spelled if action is not None)
+    assert all(answer.completion_ids == spelled[answer.action] for answer in said[0] if answer.action is not None)
 
 
 def test_the_menus_probabilities_are_those_of_the_answers_sampled(hero_parts, tiny_model_dir, tmp_path):
     config = make_config(tiny_model_dir, tmp_path, options=("--game", "kuhn"))
     game = make_game("kuhn")
-    hero = LLMPlayer(*hero_parts, config.poker(), scores_menu=True)
+    hero = LLMPlayer(*hero_parts, config.poker(), answers="scored")
     counts: dict[tuple, np.ndarray] = {}
     expected: dict[tuple, tuple[float, ...]] = {}
     for hand in play(game, make_deals(game, 6_000, 1), hero, make_player("call", game)):
@@ -124,6 +148,6 @@ def test_luck_can_only_be_taken_out_of_chips(tiny_model_dir, tmp_path):
 
 def test_villains_policy_must_be_known(hero_parts, tiny_model_dir, tmp_path):
     config = make_config(tiny_model_dir, tmp_path, "range", options=("--game", "kuhn"))
-    hero = LLMPlayer(*hero_parts, config.poker(), scores_menu=True)
+    hero = LLMPlayer(*hero_parts, config.poker(), answers="scored")
     with pytest.raises(UserError, match="is not known"):
         LuckRemover(config, make_player("tag", make_game("kuhn"))).credits([], hero)

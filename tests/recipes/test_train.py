@@ -24,6 +24,7 @@ from recipes.config import parse_config
 from recipes.exact import ExactWatch
 from recipes.solve import main as solve
 from recipes.train import main
+from recipes.watch import best_adapter
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,11 +80,27 @@ def test_saved_hands_show_what_the_model_really_saw_and_said(finished_run):
     assert any(decision.answer.completion.startswith("A") for decision in decisions)
 
 
-def test_best_is_the_adapter_that_played_the_best_epoch(finished_run):
+def test_best_is_the_adapter_worth_most(finished_run):
     epochs = [json.loads(line) for line in (finished_run / "metrics.jsonl").read_text().splitlines()]
-    best = max(epochs, key=lambda epoch: epoch["avg_return"])["epoch"]
-    expected, found = adapter(finished_run / f"epoch_{best - 1:03d}"), adapter(finished_run / "best")
+    best = max(epochs, key=lambda epoch: epoch["value"])["epoch"]
+    expected, found = adapter(finished_run / f"epoch_{best:03d}"), adapter(finished_run / "best")
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("row", "earlier", "expected"),
+    [
+        ({"epoch": 1, "avg_return": -9.0}, [], 0),  # the adapter before the epoch's updates played its hands
+        ({"epoch": 3, "avg_return": 2.0}, [{"avg_return": 1.0}, {"avg_return": 1.5}], 2),
+        ({"epoch": 3, "avg_return": 1.2}, [{"avg_return": 1.0}, {"avg_return": 1.5}], None),
+        ({"epoch": 2, "avg_return": 1.0, "value": 0.2}, [{"avg_return": 3.0, "value": 0.1}], 2),
+        ({"epoch": 2, "avg_return": 4.0, "value": 0.0}, [{"avg_return": 3.0, "value": 0.1}], None),
+        ({"epoch": 2, "avg_return": 4.0}, [{"avg_return": 3.0, "value": 0.1}], None),  # no exact value of this one
+        ({"epoch": 2, "avg_return": 4.0, "value": 0.0}, [{"avg_return": 5.0}], 2),
+    ],
+)
+def test_which_adapter_an_epoch_shows_to_be_the_best(row, earlier, expected):
+    assert best_adapter(row, earlier) == expected
 
 
 def test_the_adapter_plays_a_prompt(finished_run):

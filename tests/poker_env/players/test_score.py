@@ -6,7 +6,9 @@ import torch
 
 from poker_env.players.generate import sample_completions
 from poker_env.players.models import load_model
-from poker_env.players.score import completion_probabilities
+from poker_env.players.score import score
+
+END = 2
 
 
 @pytest.fixture(scope="module")
@@ -47,39 +49,42 @@ def test_equals_plain_forward_passes(model, batch_size, temperature):
         [(2,), (4,)],
     ]
     asked = [0, 1, 2, 3, 1, 0]  # some twice
-    found = completion_probabilities(
+    found = score(
         model,
         [prompts[i] for i in asked],
         [candidates[i] for i in asked],
         may_follow=may_follow,
+        end_id=END,
         max_new_tokens=3,
         temperature=temperature,
         batch_size=batch_size,
     )
     for i, row in zip(asked, found, strict=True):
         expected = [plainly(model, prompts[i], ids, may_follow, 3, temperature) for ids in candidates[i]]
-        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-9)
-    assert found[0][-1] == 0 < min(found[0][:-1])
+        np.testing.assert_allclose(row.begun, expected, rtol=1e-4, atol=1e-9)
+        expected = [plainly(model, prompts[i], ids, END, 3, temperature) for ids in candidates[i]]
+        np.testing.assert_allclose(row.whole, expected, rtol=1e-4, atol=1e-9)
+    assert found[0].begun[-1] == 0 < min(found[0].begun[:-1])
 
 
 def test_samples_come_as_often_as_they_should(model):
     prompt, candidates = [5, 6, 7, 8], [(ids,) for ids in range(98, 104)] + [(99, 100), (99, 101)]
     everything = torch.ones(model.config.vocab_size, dtype=torch.bool)
-    (expected,) = completion_probabilities(model, [prompt], [candidates], may_follow=everything, max_new_tokens=2)
+    (expected,) = score(model, [prompt], [candidates], may_follow=everything, end_id=END, max_new_tokens=2)
     n = 4_000
     sampled = sample_completions(
         model, [prompt] * n, range(n), max_new_tokens=2, eos_ids=(), answered=lambda row, completion: False
     )
-    for ids, probability in zip(candidates, expected, strict=True):
+    for ids, probability in zip(candidates, expected.begun, strict=True):
         frequency = np.mean([tuple(completion[: len(ids)]) == ids for completion in sampled])
         assert abs(frequency - probability) < 4 * (probability * (1 - probability) / n) ** 0.5 + 1e-3
-    assert sum(expected[:6]) > 0.3
+    assert sum(expected.begun[:6]) > 0.3
 
 
 def test_the_model_is_left_as_it_was(model):
     model.train()
     everything = torch.ones(model.config.vocab_size, dtype=torch.bool)
-    completion_probabilities(model, [[5]], [[(6,)]], may_follow=everything, max_new_tokens=1)
+    score(model, [[5]], [[(6,)]], may_follow=everything, end_id=END, max_new_tokens=1)
     assert model.training
     model.eval()
-    assert completion_probabilities(model, [], [], may_follow=everything, max_new_tokens=1) == []
+    assert score(model, [], [], may_follow=everything, end_id=END, max_new_tokens=1) == []
