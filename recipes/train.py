@@ -131,6 +131,7 @@ def make_trainer(
         callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.entropy_of_answers = "all_action" in config.variance_reduction
     return trainer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,11 @@ from trl import GRPOTrainer
 from poker_env.players.token_tree import TokenTree
 
 ROWS_PER_TREE = 64
-"""Rows forwarded together: more share more, but every token of a tree is compared with every other one."""
+"""Rows forwarded together, beside those with the same prompt as the last: more share more, but every token of a tree
+is compared with every other one."""
+
+Rows = Sequence[tuple[list[int], list[int]]]
+"""(prompt, answer), token ids."""
 
 
 class TreeTrainer(GRPOTrainer):
@@ -20,6 +24,9 @@ class TreeTrainer(GRPOTrainer):
     Both make rows cheap: the answers to one prompt cost hardly more than one of them, and without Triton the stock
     trainer has logits of the whole vocabulary for the prompts' tokens, too.
     """
+
+    entropy_of_answers = False
+    """Whether the entropy is that of the choice among a batch's answers to a prompt, not of the whole vocabulary."""
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -45,9 +52,7 @@ class TreeTrainer(GRPOTrainer):
         ]
         logps = torch.zeros(len(rows), logits_to_keep, device=input_ids.device)
         entropies = torch.zeros_like(logps) if compute_entropy else None
-        order = sorted(range(len(rows)), key=rows.__getitem__)  # alike rows come together
-        for start in range(0, len(order), ROWS_PER_TREE):
-            chosen = order[start : start + ROWS_PER_TREE]
+        for chosen in _trees(rows):
             where, own_logps, own_entropies = self._score_tree(model, [rows[row] for row in chosen])
             at = (torch.tensor(chosen, device=logps.device)[where[0]], where[1])
             logps = logps.index_put(at, own_logps)
@@ -56,7 +61,7 @@ class TreeTrainer(GRPOTrainer):
         return logps, entropies, None
 
     def _score_tree(
-        self, model: Any, rows: Sequence[tuple[list[int], list[int]]]
+        self, model: Any, rows: Rows
     ) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor, torch.Tensor]:
         """Of (prompt, answer) rows: each answer token's (row, column), its log-probability, the entropy before it."""
         tree = TokenTree()
@@ -75,6 +80,32 @@ class TreeTrainer(GRPOTrainer):
                 logits_to_keep=torch.tensor(list(predicting), device=device),
             )
         distributions = torch.log_softmax(output.logits[0].float() / self.temperature, dim=-1)
-        entropies = -(distributions.exp() * distributions).sum(dim=-1)
+        entropies = _entropies(distributions)
+        if self.entropy_of_answers:
+            entropies = _entropies(_among(distributions, {(place, token) for _, _, place, token in found}))
         rows_of, columns, places, tokens = torch.tensor(found, device=device).unbind(dim=1)
         return (rows_of, columns), distributions[places, tokens], entropies[places]
+
+
+def _trees(rows: Rows) -> Iterator[list[int]]:
+    """The rows' places, those forwarded together at a time; those with equal prompts always are."""
+    chosen: list[int] = []
+    for row in sorted(range(len(rows)), key=rows.__getitem__):
+        if len(chosen) >= ROWS_PER_TREE and rows[row][0] != rows[chosen[-1]][0]:
+            yield chosen
+            chosen = []
+        chosen.append(row)
+    if chosen:
+        yield chosen
+
+
+def _entropies(distributions: torch.Tensor) -> torch.Tensor:
+    """Over the last axis of log-probabilities, some of them minus infinity."""
+    return -(distributions.exp() * distributions.clamp(min=-1e4)).sum(dim=-1)
+
+
+def _among(distributions: torch.Tensor, edges: set[tuple[int, int]]) -> torch.Tensor:
+    """Log-probabilities (places, vocabulary) given that one of the tokens follows that do in (place, token)."""
+    places, tokens = torch.tensor(sorted(edges), device=distributions.device).unbind(dim=1)
+    kept = torch.zeros_like(distributions, dtype=torch.bool).index_put((places, tokens), torch.tensor(True))
+    return distributions.masked_fill(~kept, -torch.inf).log_softmax(dim=-1)

@@ -247,6 +247,27 @@ def test_the_tree_of_a_batch_gives_the_rows_own_probabilities_and_entropies(tiny
     assert ours[2] is None and float(ours[0].detach().min()) < -1
 
 
+def test_with_all_actions_the_entropy_is_that_of_the_choice_among_them(tiny_model_dir, tmp_path):
+    """However many other things the model might say; and other prompts' answers don't matter."""
+    all_action = {"variance_reduction": "all_action", "rewards": "chips"}
+    trainer, _ = make(tiny_model_dir, tmp_path, DECISIONS, rows_per_epoch=12, **all_action)
+    prompts, answers = [(5, 6, 7, 8), (5, 6, 9, 8)], [(10, 3), (11, 3), (12, 4)]
+    rows = [(prompt, answer) for prompt in prompts for answer in answers[: 3 if prompt == prompts[0] else 2]]
+    ids = torch.tensor([[*prompt, *answer] for prompt, answer in rows])
+    _, found, _ = trainer._get_per_token_logps_and_entropies(
+        trainer.model, ids, torch.ones_like(ids), 2, compute_entropy=True
+    )
+    for row, (prompt, _) in enumerate(rows):
+        chances = (
+            trainer.model(torch.tensor([prompt])).logits[0, -1].softmax(-1)[[10, 11, 12][: 3 - prompts.index(prompt)]]
+        )
+        chances = chances / chances.sum()
+        assert float(found[row, 0]) == pytest.approx(float(-(chances * chances.log()).sum()), rel=1e-4)
+        assert float(found[row, 1]) == pytest.approx(0, abs=1e-6)
+    (gradient,) = torch.autograd.grad(found.sum(), [next(w for w in trainer.model.parameters() if w.requires_grad)])
+    assert torch.isfinite(gradient).all() and gradient.abs().max() > 0
+
+
 def test_rows_that_are_all_padding_change_nothing_and_stop_nothing(tiny_model_dir, tmp_path):
     trainer, _ = make(tiny_model_dir, tmp_path, merged(4, []))
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
