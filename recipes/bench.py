@@ -4,16 +4,20 @@
     python recipes/bench.py lookup --json lookup.json
     python recipes/bench.py rounding --json rounding.json
     python recipes/bench.py river --json river.json
+    python recipes/bench.py coverage --json coverage.json
     python recipes/bench.py variance --json variance.json
+    python recipes/bench.py learning --json learning.json
 
 solver    iterations per second and core of the solver, against the same traversal written as a plain recursion
 lookup    decisions per second of a blueprint at the table, and milliseconds for the bucket of a hand never seen
 rounding  what a strategy in single precision wins from itself as it is shipped, in mbb/hand
 river     milliseconds of a decision with the river re-solved
-variance  how noisy the policy gradient is and what is learned from how many hands, with luck taken out of the returns
-          in one way or another, see recipes/variance.py; learning curves beside the figures, as variance.png
+coverage  % of evaluations of tag against cfr whose 95 % interval holds the long-run value, by estimator
+variance  how noisy the policy gradient is with luck taken out of the returns in one way or another: its noise scale in
+          hands, see recipes/variance.py
+learning  what is learned from how many hands with that; the curves beside the figures, as learning.png
 
-All but the last on one core, in seconds of processor time, so that a busy machine changes little.
+All but the last two on one core, in seconds of processor time, so that a busy machine changes little.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 from rich.console import Console
+from rich.progress import track
 
 from poker_env.cfr.blueprint import SCALE, Blueprint
 from poker_env.cfr.checkpoint import file_sha256, load_checkpoint
@@ -42,10 +47,13 @@ from poker_env.cfr.river_game import RIVER
 from poker_env.cfr.tables import BucketTables
 from poker_env.cfr.traverse import compile_tree, random_float, traverse
 from poker_env.cfr.tree import SHOWDOWN, BettingTree
+from poker_env.evaluation.coverage import coverage
 from poker_env.evaluation.estimates import Estimate, estimate
+from poker_env.evaluation.match import evaluate
 from poker_env.files import write_atomically
 from poker_env.games import HOLDEM_CARDS, Deal, make_deals, make_game
 from poker_env.hand import Answer
+from poker_env.players import make_player
 from poker_env.players.cfr import OPPONENTS, CFRPlayer
 from poker_env.state import CALL, HandState, Observation
 from poker_env.table import play
@@ -80,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     blueprint = Blueprint.from_checkpoint(load_checkpoint(options.checkpoint))
     bench = BENCHES[options.name]
-    if options.name == "variance" and options.json is not None:
-        bench = partial(bench_variance, plot_to=options.json.with_suffix(".png"))
+    if options.name == "learning" and options.json is not None:
+        bench = partial(bench_learning, plot_to=options.json.with_suffix(".png"))
     figures = bench(blueprint)
     console = Console(soft_wrap=True)
     for name, figure in figures.items():
@@ -317,14 +325,27 @@ def _deck(observation: Observation) -> tuple[int, ...]:
     return (*hole, *others[:2], *board)
 
 
-def bench_variance(blueprint: Blueprint, plot_to: Path | None = None) -> dict[str, Figure]:
-    """Gradients of one imitator of villain on the same hands, and what it learns."""
-    report = variance.run(blueprint, variance.Plan())
-    if plot_to is not None:
-        variance.plot(report, plot_to)
-    raw, best = report.gradients[variance.RAW], report.gradients[variance.EVERYTHING]
+def bench_coverage(blueprint: Blueprint, evaluations: int = 400, hands: int = 1_000) -> dict[str, Figure]:
+    """Evaluations with different seeds; what is covered is the mean of all the others."""
+    game = blueprint.game
+    hero, villain = make_player("tag", game), CFRPlayer("cfr", BlueprintStrategy(blueprint), "")
+    seeds = track(range(evaluations), f"evaluations of {hands:,} hands", console=Console(stderr=True))
+    found = [evaluate(game, hero, villain, hands, seed, progress=False).estimates for seed in seeds]
     figures = {}
-    for name, own in report.gradients.items():
+    for name in found[0]:
+        covered = coverage([estimates[name] for estimates in found])
+        sides = {"covered": 100 * covered.share, "from": 100 * covered.ci95[0], "to": 100 * covered.ci95[1]}
+        sides |= {"too high": 100 * covered.too_high / evaluations, "too low": 100 * covered.too_low / evaluations}
+        figures[name] = Figure("%", sides | {"evaluations": float(evaluations)})
+    return figures
+
+
+def bench_variance(blueprint: Blueprint) -> dict[str, Figure]:
+    """Gradients of one imitator of villain on the same hands."""
+    gradients = variance.gradients(blueprint, variance.Plan())
+    raw, best = gradients[variance.RAW], gradients[variance.EVERYTHING]
+    figures = {}
+    for name, own in gradients.items():
         # |G|^2 is the same for all: by the one that knows it best.
         scales = {variance.RAW: raw.trace / best.squared_mean, name: own.trace / best.squared_mean}
         figures[f"noise scale, {name}"] = Figure("hands", scales)
@@ -334,8 +355,16 @@ def bench_variance(blueprint: Blueprint, plot_to: Path | None = None) -> dict[st
             longer, half_width = variance.excess(own, raw, best)
             sides = {"longer": longer, "± 95 %": half_width, "p-value": variance.disagreement(own, raw)}
             figures[f"agreement with raw, {name}"] = Figure("lengths of the gradient", sides)
-    figures["start"] = Figure("mbb/hand", _interval(report.start))
-    for name, curve in report.curves.items():
+    return figures
+
+
+def bench_learning(blueprint: Blueprint, plot_to: Path | None = None) -> dict[str, Figure]:
+    """What imitators of villain learn."""
+    curves = variance.learning_curves(blueprint, variance.Plan())
+    if plot_to is not None:
+        variance.plot(curves, plot_to)
+    figures = {"start": Figure("mbb/hand", _interval(curves.start))}
+    for name, curve in curves.by_setting.items():
         for hands, learners, found in curve:
             sides = _interval(found) | {f"learner {place}": won for place, won in enumerate(learners)}
             figures[f"{name} after {hands:,} hands"] = Figure("mbb/hand", sides)
@@ -351,7 +380,9 @@ BENCHES: dict[str, Callable[[Blueprint], dict[str, Figure]]] = {
     "lookup": bench_lookup,
     "rounding": bench_rounding,
     "river": bench_river,
+    "coverage": bench_coverage,
     "variance": bench_variance,
+    "learning": bench_learning,
 }
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,16 +28,18 @@ from poker_env.errors import UserError
 from poker_env.evaluation.capture import knows_ranges
 from poker_env.evaluation.compare import StoredEvaluation, compare, paired_table
 from poker_env.evaluation.lbr import DEFAULT_SETTING
-from poker_env.evaluation.lbr_report import evaluate_lbr, lbr_table, write_lbr_results
+from poker_env.evaluation.lbr_report import KIND, evaluate_lbr, lbr_table, write_lbr_results
 from poker_env.evaluation.match import evaluate
+from poker_env.evaluation.ranges import range_policy_of
 from poker_env.evaluation.report import write_report
-from poker_env.evaluation.results import summary_table, write_results
+from poker_env.evaluation.results import summary_lines, summary_table, write_results
 from poker_env.evaluation.tournament import cross_table, play_tournament, write_tournament
 from poker_env.games import Game, make_game
 from poker_env.players import PLAYER_SPECS, Player, make_player
 from recipes.cli import Parser, output_folder, run
 
 TOURNAMENT = "tournament"
+CHARTS = ("asked", "played")
 LBR_SPECS = "lbr:fc, lbr:late, lbr:fcpa, lbr:eight (a local best response: a lower bound on villain's exploitability)"
 
 
@@ -63,34 +66,64 @@ def judge(argv: Sequence[str], command: str) -> None:
         help="hold'em: local best responses to measure hero's win by, such as fc,late,fcpa,eight, or none "
         f"(default: {DEFAULT_SETTING} where villain's policy is known)",
     )
+    parser.add_argument(
+        "--exploitability",
+        type=int,
+        metavar="HANDS",
+        help=f"hold'em: hands on which a local best response ({DEFAULT_SETTING}) plays hero; of a language model it "
+        "asks 1,326 questions in every situation (default: --hands where hero's policy is known, else 0)",
+    )
+    parser.add_argument(
+        "--charts",
+        choices=CHARTS,
+        default=CHARTS[0],
+        help="hero's preflop charts: its probabilities where it can say them (338 questions to a language model), or "
+        "what it did",
+    )
     parser.add_argument("--compare", type=Path, metavar="DIR", help="an evaluation's output on the same decks")
     arguments = parser.parse_args(argv)
 
     game = make_game(arguments.game)
     if arguments.output is not None:
         output_folder(arguments.output)
+    if arguments.hero.partition(":")[0] == KIND:
+        bound_villain(arguments, game, command)
+    else:
+        play_match(arguments, game, command)
+
+
+def bound_villain(arguments: Namespace, game: Game, command: str) -> None:
+    """Play a local best response against villain."""
+    for option in ("capture", "exploitability", "compare"):
+        if getattr(arguments, option) is not None:
+            raise UserError(f"--{option} is for a match: leave it out where hero is a local best response")
+    villain = make_player(arguments.villain, game)
+    bound = evaluate_lbr(game, arguments.hero, villain, arguments.hands, arguments.seed)
+    Console().print(lbr_table(bound))
+    if arguments.output is not None:
+        write_lbr_results(arguments.output, bound, command)
+
+
+def play_match(arguments: Namespace, game: Game, command: str) -> None:
+    """Play hero against villain, then a local best response against hero."""
     stored = StoredEvaluation.load(arguments.compare) if arguments.compare else None
     if stored is not None:
         stored.require_same_decks(game, arguments.seed)
-    villain = make_player(arguments.villain, game)
-    if arguments.hero.partition(":")[0] == "lbr":
-        if stored is not None:
-            raise UserError("--compare takes the hands of a match, and a local best response keeps none")
-        bound = evaluate_lbr(game, arguments.hero, villain, arguments.hands, arguments.seed)
-        Console().print(lbr_table(bound))
-        if arguments.output is not None:
-            write_lbr_results(arguments.output, bound, command)
-        return
-    hero = make_player(arguments.hero, game)
+    villain, hero = make_player(arguments.villain, game), make_player(arguments.hero, game)
     references = _references(arguments.capture, game, villain)
+    against_hero = _hands_against_hero(arguments, game, hero)
     evaluation = evaluate(game, hero, villain, arguments.hands, arguments.seed, lbr=references)
-    Console().print(summary_table(evaluation))
+    exploitability = {}
+    if against_hero:
+        bound = evaluate_lbr(game, f"{KIND}:{DEFAULT_SETTING}", hero, against_hero, arguments.seed)
+        exploitability[bound.hero] = bound.result.estimate
+    Console().print(summary_table(evaluation), *summary_lines(evaluation, exploitability), sep="\n")
     comparison = compare(evaluation, stored) if stored else None
     if comparison is not None:
         Console().print(paired_table(evaluation, comparison))
     if arguments.output is not None:
-        record = write_results(arguments.output, evaluation, command, comparison)
-        write_report(arguments.output, evaluation, record)
+        record = write_results(arguments.output, evaluation, command, comparison, exploitability)
+        write_report(arguments.output, evaluation, record, ask_hero=arguments.charts == CHARTS[0])
 
 
 def play_round_robin(argv: Sequence[str], command: str) -> None:
@@ -124,6 +157,20 @@ def _references(argument: str | None, game: Game, villain: Player) -> Sequence[s
     if argument is not None:
         return () if argument == "none" else tuple(dict.fromkeys(argument.split(",")))
     return (DEFAULT_SETTING,) if game.name == "holdem" and knows_ranges(villain) else ()
+
+
+def _hands_against_hero(arguments: Namespace, game: Game, hero: Player) -> int:
+    """How many hands a local best response plays against hero; raises `UserError` when it can't."""
+    hands: int | None = arguments.exploitability
+    if hands is None:
+        return arguments.hands if game.name == "holdem" and knows_ranges(hero) else 0
+    if game.name != "holdem":
+        raise UserError(f"--exploitability is for holdem: in {game.name} what a best response wins is worked out")
+    if hands < 0:
+        raise UserError(f"--exploitability {hands}: give a number of hands, or 0 for none")
+    if hands:
+        range_policy_of(hero, ask=True)
+    return hands
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ import torch
 from trl import GRPOTrainer
 
 from poker_env.players.token_tree import TokenTree
+
+# At each checkpoint peft looks on the Hub whether the vocabulary grew, and says when it can't. It never does here.
+warnings.filterwarnings("ignore", message="Could not find a config file in|Unable to fetch remote file", module="peft")
 
 ROWS_PER_TREE = 64
 """Rows forwarded together, beside those with the same prompt as the last: more share more, but every token of a tree
@@ -27,6 +31,9 @@ class TreeTrainer(GRPOTrainer):
 
     entropy_of_answers = False
     """Whether the entropy is that of the choice among a batch's answers to a prompt, not of the whole vocabulary."""
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None for a run's folder: `recipes.push` writes one of what is published."""
 
     def _get_per_token_logps_and_entropies(
         self,

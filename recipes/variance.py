@@ -1,9 +1,10 @@
 """How many hands a policy gradient needs: its noise and what is learned, with luck taken out in one way or another.
 
-`python recipes/bench.py variance`. The learner is the linear hero of `range_hero.py`, who starts as an imitation of
-villain and keeps a floor under its probabilities. The figure that counts is the gradient noise scale tr(Sigma)/|G|^2
-(McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", section 2.2): the number of hands at which a
-gradient's noise is as large as the gradient. Gradients are taken in the coordinates of `range_hero.whitening`.
+`python recipes/bench.py variance` and `… learning`. The learner is the linear hero of `range_hero.py`, who starts as
+an imitation of villain and keeps a floor under its probabilities. The figure that counts is the gradient noise scale
+tr(Sigma)/|G|^2 (McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", section 2.2): the number of
+hands at which a gradient's noise is as large as the gradient. Gradients are taken in the coordinates of
+`range_hero.whitening`.
 """
 
 from __future__ import annotations
@@ -229,31 +230,30 @@ def judge(lab: Lab, parameters: np.ndarray, seed: int, decks: int) -> np.ndarray
 
 
 @dataclass(frozen=True)
-class Report:
-    """What came out."""
+class Curves:
+    """What was learned."""
 
-    gradients: dict[str, Gradients]
-    """By setting."""
     start: Estimate
     """The hero that learning starts from, mbb/hand without its floor."""
-    curves: dict[str, list[tuple[int, list[float], Estimate]]]
-    """By setting, for each milestone: hands, each learner's mbb/hand, and all learners' mean with its interval over
-    decks."""
+    by_setting: dict[str, list[tuple[int, list[float], Estimate]]]
+    """For each milestone: hands, each learner's mbb/hand, and all learners' mean with its interval over decks."""
 
 
-def run(blueprint: Blueprint, plan: Plan) -> Report:
-    """Imitate, measure the noise, learn and judge, in several processes."""
-    console = Console(stderr=True, soft_wrap=True)
-    BucketTables.build(blueprint.abstraction, progress=True)  # once, before the processes need them
-    with ProcessPoolExecutor(plan.jobs or available_cores(), initializer=_open, initargs=(blueprint, plan)) as pool:
+def gradients(blueprint: Blueprint, plan: Plan) -> dict[str, Gradients]:
+    """Gradients of an imitation of villain with each of `SETTINGS`, on the same hands, in several processes."""
+    with _processes(blueprint, plan) as pool:
         start = pool.submit(_imitate).result()
         chunks = range(0, plan.noise_hands, 20 * BLOCK)
-        noise = [pool.submit(_measure, start, first) for first in chunks]
-        seeds = range(plan.learners)
+        return joined(part.result() for part in [pool.submit(_measure, start, first) for first in chunks])
+
+
+def learning_curves(blueprint: Blueprint, plan: Plan) -> Curves:
+    """What learners who start as that imitation win after so many hands, in several processes."""
+    console, seeds = Console(stderr=True, soft_wrap=True), range(plan.learners)
+    with _processes(blueprint, plan) as pool:
+        start = pool.submit(_imitate).result()
         untrained = [pool.submit(_judge, start.parameters, seed) for seed in seeds]
         learned = {name: [pool.submit(_learn_and_judge, name, start, s) for s in seeds] for name in LEARNING_RATES}
-        gradients = joined(part.result() for part in noise)
-        console.print("noise measured")
         judged_start = _pooled([future.result() for future in untrained])[1]
         curves = {}
         for name, futures in learned.items():
@@ -262,7 +262,12 @@ def run(blueprint: Blueprint, plan: Plan) -> Report:
                 (hands, *_pooled(judged)) for hands, judged in zip(plan.milestones, by_milestone, strict=True)
             ]
             console.print(f"{name} learned")
-    return Report(gradients, judged_start, curves)
+    return Curves(judged_start, curves)
+
+
+def _processes(blueprint: Blueprint, plan: Plan) -> ProcessPoolExecutor:
+    BucketTables.build(blueprint.abstraction, progress=True)  # once, before the processes need them
+    return ProcessPoolExecutor(plan.jobs or available_cores(), initializer=_open, initargs=(blueprint, plan))
 
 
 _lab: Lab
@@ -297,17 +302,17 @@ def _pooled(judged: Sequence[np.ndarray]) -> tuple[list[float], Estimate]:
     return [float(won.mean()) for won in judged], estimate(decks.tolist(), 2 * len(decks))
 
 
-def plot(report: Report, path: Path) -> None:
+def plot(curves: Curves, path: Path) -> None:
     """Learning curves, each setting's learners and their mean."""
     figure, axes = plt.subplots(figsize=(7, 4.5))
-    for name, curve in report.curves.items():
+    for name, curve in curves.by_setting.items():
         hands = [milestone for milestone, _, _ in curve]
         means = [found.mbb_per_hand for _, _, found in curve]
         errors = [found.half_width or 0.0 for _, _, found in curve]
         line = axes.errorbar(hands, means, errors, marker="o", capsize=3, label=name)[0]
         for learner in range(len(curve[0][1])):
             axes.plot(hands, [won[learner] for _, won, _ in curve], color=line.get_color(), linewidth=0.6, alpha=0.6)
-    axes.axhline(report.start.mbb_per_hand, color="grey", linestyle=":", label="start: imitation of villain")
+    axes.axhline(curves.start.mbb_per_hand, color="grey", linestyle=":", label="start: imitation of villain")
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.set(xscale="log", xlabel="hands played", ylabel="mbb/hand (95 % intervals over decks)")
     axes.legend()

@@ -19,6 +19,7 @@ from poker_env.evaluation.capture import knows_ranges
 from poker_env.evaluation.credit import Choice, CreditAssigner, Switches, assigner_against
 from poker_env.evaluation.exact_value import SMALL_GAMES, Policy, known_policy
 from poker_env.evaluation.knowledge import all_decks
+from poker_env.evaluation.ranges import LONG_RUN
 from poker_env.games import Deal, Game
 from poker_env.hand import Decision, Hand
 from poker_env.players.base import Player
@@ -26,8 +27,6 @@ from poker_env.players.cfr import CFRPlayer
 from poker_env.players.simple import SimplePlayer
 from poker_env.state import HandState, Observation
 
-LONG_RUN = 1_000
-"""Hands from which on tables of buckets pay; shorter evaluations value hold'em hands as if they were checked down."""
 SAMPLES = 8
 """Of the blueprint critic: twice as many take a quarter more time and leave 2 % less standard deviation."""
 
@@ -70,8 +69,8 @@ class AIVAT:
         """The scores for a match of so many hands, None when nobody's policy is known.
 
         A CFR player is the known one, else villain, else hero. `hero_table` is hero's policy in Kuhn or Leduc, as far
-        as it is known: a guess will do, it is only for valuing hands. Hold'em from `LONG_RUN` hands on needs tables,
-        which take two minutes and 406 MB of disk to make once.
+        as it is known: a guess will do, it is only for valuing hands. Hold'em from `LONG_RUN` hands on needs tables;
+        shorter evaluations value its hands as if they were checked down.
         """
         sides = sorted(((villain, False), (hero, True)), key=lambda side: not isinstance(side[0], CFRPlayer))
         for known, mirrored in sides:

@@ -18,7 +18,7 @@ from poker_env.cfr.translation import Translator
 from poker_env.errors import UserError
 from poker_env.evaluation.estimates import Estimate, by_deck, deck_estimate
 from poker_env.evaluation.exact_value import LEAST_ROOM
-from poker_env.evaluation.lbr import SETTINGS, LocalBestResponder
+from poker_env.evaluation.lbr import LocalBestResponder
 from poker_env.evaluation.ranges import range_policy_of
 from poker_env.games import Deal, Game
 from poker_env.hand import Hand
@@ -100,13 +100,8 @@ class Reference:
 
         With `tables`, a blueprint's buckets come from those, see `BucketTables`.
         """
-        unknown = [setting for setting in settings if setting not in SETTINGS]
-        if unknown:
-            raise UserError(f"unknown LBR setting {unknown[0]!r}: choose among {', '.join(SETTINGS)}")
-        if game.name != "holdem":
-            raise UserError(f"local best response plays holdem, not {game.name}: there the capture is exact")
         policy = range_policy_of(villain, long_run=tables)
-        self._players = {setting: LocalBestResponder(game, policy, SETTINGS[setting]) for setting in settings}
+        self._players = {setting: LocalBestResponder.of(game, policy, setting) for setting in settings}
 
     def scores(self, deals: Sequence[Deal]) -> dict[str, list[float]]:
         """By setting, the chips it wins in hero's place in each deal, with villain's holding and the like averaged."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import stdtrit  # type: ignore[import-untyped]
 
+from poker_env.evaluation.estimates import by_deck, margins
 from poker_env.evaluation.habits import Z, actions_of
 from poker_env.evaluation.preflop import ANSWERS, PreflopChart, class_name
 from poker_env.games import Game
@@ -38,11 +38,16 @@ def winnings_chart(hands: Sequence[Hand], values: Mapping[str, np.ndarray]) -> b
     figure = _figure(11, 4.2)
     rate_axes, won_axes = figure.subplots(1, 2)
     payoffs = np.array([hand.payoff_bb for hand in hands])
+    ends = [0.0]  # of the bands once they have settled: earlier ones would set the scale
     for name, mbb in values.items():
-        after, mean, margin = _running_mean(mbb)
-        rate_axes.fill_between(after, mean - margin, mean + margin, alpha=0.2, linewidth=0)
+        after, mean, low, high = _running_mean(mbb)
+        rate_axes.fill_between(after, low, high, alpha=0.2, linewidth=0)
         rate_axes.plot(after, mean, label=name)
-    rate_axes.legend()
+        settled = len(after) // 3
+        ends += [low[settled:].min(), high[settled:].max()]
+    room = 0.05 * (max(ends) - min(ends)) or 1.0
+    rate_axes.set_ylim(min(ends) - room, max(ends) + room)
+    rate_axes.legend(loc="upper right")
     rate_axes.set_title("hero's win rate so far, mbb/hand, 95 % band")
     played = np.arange(len(hands) + 1)
     showdown = np.array([hand.showdown for hand in hands])
@@ -52,7 +57,7 @@ def winnings_chart(hands: Sequence[Hand], values: Mapping[str, np.ndarray]) -> b
         ("all hands", np.ones(len(hands), bool), "#2f8f4e"),
     ):
         won_axes.plot(played, np.concatenate([[0], (payoffs * counted).cumsum()]), color=colour, label=label)
-    won_axes.legend()
+    won_axes.legend(loc="upper left")
     won_axes.set_title(f"{_unit(hands[0].game)} won so far")
     for axes in (rate_axes, won_axes):
         axes.axhline(0, color="grey", linewidth=0.8)
@@ -60,18 +65,22 @@ def winnings_chart(hands: Sequence[Hand], values: Mapping[str, np.ndarray]) -> b
     return _png(figure)
 
 
-def _running_mean(mbb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hands played, and after so many the mean and half the width of its interval.
+def _running_mean(mbb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Hands played, and after so many the mean and both ends of its 95 % interval, as `estimate` has them.
 
-    The first twentieth is left out: it would set the scale.
+    The first twentieth is left out.
     """
-    pairs = mbb.reshape(-1, 2).mean(axis=1)
-    units = np.arange(1, len(pairs) + 1)
-    mean = pairs.cumsum() / units
-    variance = np.maximum((pairs**2).cumsum() - units * mean**2, 0) / np.maximum(units - 1, 1)
-    margin = stdtrit(np.maximum(units - 1, 1), 0.975) * np.sqrt(variance / units)
-    first = min(max(1, len(pairs) // 20), len(pairs) - 1)
-    return 2 * units[first:], mean[first:], margin[first:]
+    decks = by_deck(mbb)
+    first = min(max(1, len(decks) // 20), len(decks) - 1)
+    units = np.arange(1, len(decks) + 1)
+    mean, square, cube = (((decks - decks.mean()) ** power).cumsum() / units for power in (1, 2, 3))
+    variance = np.maximum(square - mean**2, 0)
+    third = cube - 3 * mean * square + 2 * mean**3
+    skewness = np.divide(third, variance**1.5, out=np.zeros(len(decks)), where=variance > 1e-9)
+    n = np.maximum(units, 2)
+    below, above = margins(np.sqrt(variance * n / (n - 1)), skewness, n)
+    mean = mean + decks.mean()
+    return 2 * units[first:], mean[first:], (mean - below)[first:], (mean + above)[first:]
 
 
 def action_mix_chart(habits: dict[str, Any], game: Game) -> bytes:

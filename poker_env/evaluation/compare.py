@@ -40,6 +40,8 @@ class StoredEvaluation:
             record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
             with (folder / VALUES).open(encoding="utf-8", newline="") as lines:
                 rows = list(csv.DictReader(lines))
+            if not rows:
+                raise ValueError(f"{VALUES} has no hands")
             names = [name for name in rows[0] if name in ESTIMATORS]
             values = {name: np.array([float(row[name]) for row in rows]) for name in names}
             if len(rows) % 2 or "payoff" not in values:

@@ -11,10 +11,9 @@ board, and villain's actions that go on.
 
 from __future__ import annotations
 
-import functools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +23,10 @@ from poker_env.cfr.cards import HOLDINGS, N_CARDS, N_HOLDINGS
 from poker_env.errors import UserError
 from poker_env.evaluation.equity import equities_against
 from poker_env.evaluation.estimates import Estimate, estimate
-from poker_env.evaluation.ranges import RangePolicy, Reply
+from poker_env.evaluation.public import PublicState, PublicTree
+from poker_env.evaluation.ranges import RangePolicy
 from poker_env.games import Deal, Game, make_deals
-from poker_env.state import CALL, FOLD, HandState
+from poker_env.state import CALL, FOLD, Observation
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,15 @@ class Options:
     sizes: tuple[float, ...] = ()
     """Bets and raises, as fractions of the pot (after calling)."""
     all_in: bool = False
+
+    def bets(self, observation: Observation) -> list[int]:
+        """Bets in a situation, rising, by OpenSpiel's id: chips put in over the whole hand. At least the smallest
+        legal one."""
+        if observation.min_raise_to is None:
+            return []
+        stack, highest = observation.game.stack, max(observation.contributions)
+        totals = {max(observation.min_raise_to, highest + round(size * 2 * highest)) for size in self.sizes}
+        return sorted({total for total in totals if total < stack} | ({stack} if self.all_in else set()))
 
 
 _FC, _CALL = Options(), Options(fold=False)
@@ -63,11 +72,6 @@ class LocalBestResponse:
     by_seat: tuple[Estimate, Estimate]
     seconds: float
 
-    @property
-    def standard_error(self) -> float | None:
-        """Of the estimate, mbb/hand; None for a single deck."""
-        return None if self.estimate.sd is None else self.estimate.sd / self.estimate.hands**0.5
-
 
 def local_best_response(
     game: Game,
@@ -75,43 +79,51 @@ def local_best_response(
     setting: str = DEFAULT_SETTING,
     hands: int = 20_000,
     seed: int = 0,
-    advance: Callable[[int], None] = lambda hands: None,
+    watch: Callable[[range], Iterable[int]] = iter,
 ) -> LocalBestResponse:
-    """Play `hands` hands (one more when odd) on the decks of `make_deals`; `advance` hears how many were played.
+    """Play `hands` hands (one more when odd) on the decks of `make_deals`; `watch` may show how it goes, deck by deck.
 
     The same seed deals the same cards and tosses the same coins whoever plays, so strategies can be compared in pairs.
-    Raises `UserError` for an unknown setting, a game other than hold'em, or nothing to play.
+    Raises `UserError` for nothing to play, and as `LocalBestResponder.of` does.
     """
-    if setting not in SETTINGS:
-        raise UserError(f"unknown LBR setting {setting!r}: choose one of {', '.join(SETTINGS)}")
-    if game.name != "holdem":
-        raise UserError(f"local best response plays holdem, not {game.name}")
+    player = LocalBestResponder.of(game, villain, setting)
     if hands < 1 or seed < 0:
         raise UserError(f"can't play {hands} hands of seed {seed}: play at least 1, of a seed of 0 or above")
     started = time.monotonic()
-    player = LocalBestResponder(game, villain, SETTINGS[setting])
     deals = (hands + 1) // 2
     won = np.empty((deals, 2))
-    for index in range(deals):
+    for index in watch(range(deals)):
         deal = make_deals(game, 1, seed, start=index)[0]
         for played in (deal, deal.swapped()):
             won[index, played.hero_seat] = 1000 * player.play(played) / game.big_blind
-        advance(2)
-    by_seat = estimate(won[:, 0].tolist(), deals), estimate(won[:, 1].tolist(), deals)
-    overall = estimate(won.mean(axis=1).tolist(), 2 * deals)
+    by_seat = estimate(won[:, 0], deals), estimate(won[:, 1], deals)
+    overall = estimate(won.mean(axis=1), 2 * deals)
     return LocalBestResponse(setting, overall, by_seat, time.monotonic() - started)
+
+
+_Policy = tuple[tuple[int, ...], np.ndarray]
 
 
 class LocalBestResponder:
     """Plays hands against a villain whose policy is known for every holding."""
 
     def __init__(self, game: Game, villain: RangePolicy, options: tuple[Options, Options, Options, Options]) -> None:
-        self._root = PublicState(game, villain, options, ())
+        self._options = options
+        self._tree = PublicTree(game, villain)
+
+    @staticmethod
+    def of(game: Game, villain: RangePolicy, setting: str) -> LocalBestResponder:
+        """By the setting's name; raises `UserError` for an unknown one, or a game other than hold'em."""
+        if setting not in SETTINGS:
+            raise UserError(f"unknown LBR setting {setting!r}: choose among {', '.join(SETTINGS)}")
+        if game.name != "holdem":
+            raise UserError(f"local best response plays holdem, not {game.name}: there a best response is worked out")
+        return LocalBestResponder(game, villain, SETTINGS[setting])
 
     def play(self, deal: Deal) -> float:
         """Chips hero can expect to win, given its cards, the board, and the coins of the deal."""
         hand = _Hand(deal)
-        state, weights, known = self._root, hand.start, 0
+        state, weights, known = self._tree.root, hand.start, 0
         coins = random.Random(deal.seed)
         value, share = 0.0, 1.0  # chips won on branches that ended; the probability of the one still played
         reply: _Policy | None = None
@@ -129,7 +141,7 @@ class LocalBestResponder:
             chances = _chances(weights, hand.possible, policy)
             going_on = []
             for column, (action, chance) in enumerate(zip(actions, chances.tolist(), strict=True)):
-                child = state.child(action)
+                child = self._tree.child(state, action)
                 if chance > 0 and child.done:
                     value += share * chance * hand.payoff(child, weights, state.n_board, policy, column)
                 elif chance > 0:
@@ -150,19 +162,21 @@ class LocalBestResponder:
         folding, and wp and wp' hero's equity against its range and against the part that doesn't fold. Of equals the
         first counts: fold, call, then bets by size.
         """
-        observation, called = state.observation, state.child(CALL)
+        observation, called = state.observation, self._tree.child(state, CALL)
         pot, to_call = observation.pot, observation.to_call
-        if not state.bets and not state.may_fold:
+        options = self._options[observation.street]
+        may_fold, bets = options.fold and to_call > 0, options.bets(observation)
+        if not bets and not may_fold:
             return called, None
         equities = hand.equities(state.n_board)
         mass, wins = _against(weights, equities)
         best: tuple[PublicState, _Policy | None] = called, None
         best_value = (wins * pot - (mass - wins) * to_call) / mass
-        if state.may_fold and best_value <= 0:
-            best, best_value = (state.child(FOLD), None), 0.0
-        for total in state.bets:
+        if may_fold and best_value <= 0:
+            best, best_value = (self._tree.child(state, FOLD), None), 0.0
+        for total in bets:
             bet = total - max(observation.contributions)
-            child = state.child(total)
+            child = self._tree.child(state, total)
             actions, policy = reply = child.reply(hand.board(state.n_board))
             stay_mass, stay_wins = mass, wins
             if FOLD in actions:
@@ -172,61 +186,6 @@ class LocalBestResponder:
             if value / mass > best_value + 1e-9 * pot:
                 best, best_value = (child, reply), value / mass
         return best
-
-
-_Policy = tuple[tuple[int, ...], np.ndarray]
-
-
-class PublicState:
-    """A betting history, whatever the cards, by the rules engine; what follows is worked out when first reached."""
-
-    def __init__(
-        self,
-        game: Game,
-        villain: RangePolicy,
-        options: tuple[Options, Options, Options, Options],
-        actions: tuple[int, ...],
-    ) -> None:
-        self._game, self._villain, self._options, self._actions = game, villain, options, actions
-        hand = HandState(game, Deal(tuple(range(game.deck_length)), 0, 0))
-        for action in actions:
-            hand.apply(action)
-        self.done = hand.done
-        self.contributions = hand.contributions
-        self.folded_seat = hand.moves[-1].seat if self.done and not hand.showdown else None
-        if not self.done:
-            self.seat = hand.current_seat
-            self.observation = hand.observe()
-            self.n_board = len(hand.board)
-        self._children: dict[int, PublicState] = {}
-
-    def child(self, action: int) -> PublicState:
-        """The state after an action of OpenSpiel's id."""
-        if action not in self._children:
-            actions = (*self._actions, action)
-            self._children[action] = PublicState(self._game, self._villain, self._options, actions)
-        return self._children[action]
-
-    @functools.cached_property
-    def may_fold(self) -> bool:
-        """Whether hero may fold here, if it is its turn."""
-        return self._options[self.observation.street].fold and self.observation.to_call > 0
-
-    @functools.cached_property
-    def bets(self) -> list[int]:
-        """Hero's bets, if it is its turn, by OpenSpiel's id: chips put in over the whole hand. At least the smallest
-        legal one."""
-        options, smallest = self._options[self.observation.street], self.observation.min_raise_to
-        if smallest is None:
-            return []
-        stack, highest = self._game.stack, max(self.contributions)
-        totals = {max(smallest, highest + round(size * 2 * highest)) for size in options.sizes}
-        return sorted({total for total in totals if total < stack} | ({stack} if options.all_in else set()))
-
-    @functools.cached_property
-    def reply(self) -> Reply:
-        """What villain does here, if it is its turn."""
-        return self._villain(self.observation)
 
 
 _ANYTHING = np.ones((N_HOLDINGS, 1))  # a policy with one action

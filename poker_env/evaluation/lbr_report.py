@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from poker_env.errors import UserError
+from poker_env.evaluation.bars import watched
 from poker_env.evaluation.lbr import DEFAULT_SETTING, LocalBestResponse, local_best_response
-from poker_env.evaluation.ranges import RangePolicy, range_policy_of
+from poker_env.evaluation.ranges import LONG_RUN, RangePolicy, range_policy_of
 from poker_env.evaluation.results import checkpoints, versions
 from poker_env.files import write_atomically
 from poker_env.games import Game
@@ -21,7 +21,6 @@ from poker_env.players.base import Player
 from poker_env.state import position
 
 KIND = "lbr"  # of player specs: lbr, lbr:SETTING
-LONG_RUN = 10_000  # hands from which on tables of buckets pay
 
 
 @dataclass(frozen=True)
@@ -49,14 +48,12 @@ def evaluate_lbr(
     kind, _, setting = hero.partition(":")
     if kind != KIND:
         raise UserError(f"player {hero!r} is no local best response: take {KIND}:SETTING")
-    policy = range_policy_of(villain, long_run=hands >= LONG_RUN)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("hands"))
-    clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *clock, console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task(f"{hero} against {villain.name}", total=hands + hands % 2)
-        result = local_best_response(
-            game, policy, setting or DEFAULT_SETTING, hands, seed, lambda played: bar.advance(task, played)
-        )
+    policy = range_policy_of(villain, long_run=hands >= LONG_RUN, ask=True)
+
+    def watch(deals: range) -> Iterator[int]:
+        return watched(deals, f"{hero} against {villain.name}", lambda _: 2, progress)
+
+    result = local_best_response(game, policy, setting or DEFAULT_SETTING, hands, seed, watch)
     return LBREvaluation(game, villain, seed, result)
 
 
@@ -70,7 +67,7 @@ def lbr_summary(game: Game, policy: RangePolicy, hands: int = 2_000, seed: int =
         result = local_best_response(game, policy, setting, hands, seed)
         summary[setting] = {
             "mbb_per_hand": round(result.estimate.mbb_per_hand, 1),
-            "standard_error": round(result.standard_error or 0.0, 1),
+            "standard_error": round(result.estimate.standard_error or 0.0, 1),
             "hands": result.estimate.hands,
         }
     return summary
@@ -95,7 +92,7 @@ def lbr_results(evaluation: LBREvaluation, command: str) -> dict[str, Any]:
         "win_rate": None,
         "legal_rate": 1.0,
         "headline": KIND,
-        "estimates": {KIND: {**asdict(result.estimate), "standard_error": result.standard_error}},
+        "estimates": {KIND: {**asdict(result.estimate), "standard_error": result.estimate.standard_error}},
         "by_seat": {position(evaluation.game, seat): asdict(result.by_seat[seat]) for seat in (0, 1)},
         "checkpoints": checkpoints(evaluation.villain),
         "versions": versions(),
@@ -112,8 +109,8 @@ def lbr_table(evaluation: LBREvaluation) -> Table:
         table.add_column(column, justify="right")
     seats = {position(evaluation.game, seat): result.by_seat[seat] for seat in (0, 1)}
     for name, estimate in {KIND: result.estimate, **seats}.items():
-        error = "" if estimate.sd is None else f"{estimate.sd / estimate.hands**0.5:,.0f}"
-        margin = "" if estimate.half_width is None else f"{estimate.half_width:,.0f}"
+        error = "" if estimate.standard_error is None else f"{estimate.standard_error:,.0f}"
+        margin = "" if estimate.margin is None else f"{estimate.margin:,.0f}"
         table.add_row(name, f"{estimate.mbb_per_hand:+,.0f}", margin, error, f"{estimate.hands:,}")
     table.caption = "a lower bound on what a best response wins"
     return table

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from poker_env.cfr.play import BlueprintStrategy
 from poker_env.cfr.tables import BucketTables
 from poker_env.errors import UserError
-from poker_env.evaluation.aivat import AIVAT, LONG_RUN, ValueFunction
+from poker_env.evaluation.aivat import AIVAT, ValueFunction
+from poker_env.evaluation.bars import watched
 from poker_env.evaluation.capture import Capture, Reference, TreeWatcher, exact_capture, local_capture
 from poker_env.evaluation.chance import without_chance
-from poker_env.evaluation.estimates import Estimate, deck_estimate, estimate
+from poker_env.evaluation.estimates import Estimate, by_deck, deck_estimate, estimate
 from poker_env.evaluation.exact_value import SMALL_GAMES, ExactReport, exact_report, known_policy
+from poker_env.evaluation.ranges import LONG_RUN
 from poker_env.games import Deal, Game, make_deals
 from poker_env.hand import Decision, Hand
 from poker_env.players.base import Player
@@ -84,13 +85,25 @@ class Evaluation:
         `raw` takes one hand of each deck, as if no deck had ever been played twice; the others take all hands.
         `duplicate` is the payoffs, the others are as in `values`; `exact` takes no hands at all.
         """
-        payoffs = self.values["payoff"]
-        found = {"raw": estimate(payoffs[::2].tolist(), self.deals), "duplicate": deck_estimate(payoffs)}
-        found |= {name: deck_estimate(values) for name, values in self.values.items() if name != "payoff"}
+        found = {
+            name: estimate(values, self.deals if name == "raw" else len(self.hands))
+            for name, values in self._deck_values.items()
+        }
         if self.exact and self.exact.value:
             value = self._mbb(self.exact.value.value)
             found["exact"] = Estimate(value, 0.0, (value, value), hands=0, units=0)
         return found
+
+    @property
+    def differences(self) -> dict[str, Estimate]:
+        """For each two of the estimators that take hands, the first less the second on the same decks.
+
+        Their means are 0, as all estimate the same number: many standard errors from it, something is biased.
+        """
+        return {
+            f"{first} - {second}": estimate(ones - others, len(self.hands))
+            for (first, ones), (second, others) in itertools.combinations(self._deck_values.items(), 2)
+        }
 
     @property
     def headline(self) -> str:
@@ -102,8 +115,7 @@ class Evaluation:
         """Hero's win rate in each seat, by the seat's name and the headline's estimator."""
         seats = np.array([hand.hero_seat for hand in self.hands])
         return {
-            position(self.game, seat): estimate(self.headline_values[seats == seat].tolist(), self.deals)
-            for seat in (0, 1)
+            position(self.game, seat): estimate(self.headline_values[seats == seat], self.deals) for seat in (0, 1)
         }
 
     @property
@@ -135,6 +147,12 @@ class Evaluation:
     def headline_values(self) -> np.ndarray:
         """mbb of each hand (hands,) by the headline's estimator."""
         return self.values.get("aivat", self.values["payoff"])
+
+    @property
+    def _deck_values(self) -> dict[str, np.ndarray]:
+        """mbb of each deck (decks,) by the name of the estimator."""
+        found = {"raw": self.values["payoff"][::2], "duplicate": by_deck(self.values["payoff"])}
+        return found | {name: by_deck(values) for name, values in self.values.items() if name != "payoff"}
 
     @property
     def _decisions(self) -> list[Decision]:
@@ -174,19 +192,14 @@ def evaluate(
     played: list[Hand] = []
     won: dict[str, list[float]] = {}
     references: dict[str, list[float]] = {setting: [] for setting in lbr}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("hands"))
-    clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *clock, console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task(f"{hero.name} against {villain.name}", total=2 * len(deals))
-        for start in range(0, len(deals), DECKS_AT_ONCE):
-            chunk = _both_seats(deals[start : start + DECKS_AT_ONCE])
-            results = play(game, chunk, hero, villain)
-            played += results
-            for name, chips in _scores(game, results, aivat).items():
-                won.setdefault(name, []).extend(chips)
-            for setting, chips in reference.scores(chunk).items() if reference else ():
-                references[setting] += chips
-            bar.advance(task, len(chunk))
+    chunks = [_both_seats(deals[start : start + DECKS_AT_ONCE]) for start in range(0, len(deals), DECKS_AT_ONCE)]
+    for chunk in watched(chunks, f"{hero.name} against {villain.name}", len, progress):
+        results = play(game, chunk, hero, villain)
+        played += results
+        for name, chips in _scores(game, results, aivat).items():
+            won.setdefault(name, []).extend(chips)
+        for setting, chips in reference.scores(chunk).items() if reference else ():
+            references[setting] += chips
     return Evaluation(
         game=game,
         hero=hero,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from poker_env.cfr.cards import HOLDINGS, N_CLASSES, N_HOLDINGS, PREFLOP_CLASSES, holding_index
+from poker_env.cfr.cards import N_CLASSES, N_HOLDINGS, PREFLOP_CLASSES, holding_index
 from poker_env.errors import UserError
-from poker_env.evaluation.ranges import range_policy_of
+from poker_env.evaluation.exact_value import KnowsItsPolicy
+from poker_env.evaluation.ranges import hole_cards, range_policy_of
 from poker_env.games import BUTTON_SEAT, HOLDEM_CARDS, Deal, Game
 from poker_env.hand import Hand
 from poker_env.players.base import Player
@@ -37,11 +37,6 @@ class PreflopChart:
     def totals(self) -> np.ndarray:
         """(answers,): shares over all holdings, or decisions; zeros when there is none."""
         return self.counts @ self.shares / max(1, self.counts.sum())
-
-
-@runtime_checkable
-class _HasPolicy(Protocol):
-    def policy(self, observations: Sequence[Observation]) -> list[dict[int, float]]: ...
 
 
 def opening(player: Player, is_hero: bool, hands: Sequence[Hand], ask: bool) -> PreflopChart:
@@ -81,7 +76,7 @@ def _chart(
     ranges = _ranges(player, observation)
     if ranges is not None:
         return PreflopChart(title + size, *ranges, "its probabilities")
-    if ask and isinstance(player, _HasPolicy):
+    if ask and isinstance(player, KnowsItsPolicy):
         return PreflopChart(title + size, *_of_policy(player, observation), "its probabilities, one holding of each")
     return PreflopChart(title, *_of_samples(seen, place), f"{len(seen):,} decisions")
 
@@ -102,7 +97,7 @@ def _ranges(player: Player, observation: Observation) -> tuple[np.ndarray, np.nd
     return shares / counts[:, None], counts
 
 
-def _of_policy(player: _HasPolicy, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
+def _of_policy(player: KnowsItsPolicy, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
     """What lacks to a sum of 1 is illegal."""
     policies = player.policy([replace(observation, hole=_representative(cell)) for cell in range(N_CLASSES)])
     shares = np.zeros((N_CLASSES, len(ANSWERS)))
@@ -143,8 +138,7 @@ def _holdings_of_classes() -> np.ndarray:
 
 def _representative(cell: int) -> tuple[str, str]:
     """One holding of a class, the higher card first."""
-    low, high = HOLDINGS[int(np.argmax(cell == PREFLOP_CLASSES))]
-    return HOLDEM_CARDS[high], HOLDEM_CARDS[low]
+    return hole_cards(int(np.argmax(cell == PREFLOP_CLASSES)))
 
 
 def _class_of(hole: Sequence[str]) -> int:

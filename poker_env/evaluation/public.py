@@ -6,18 +6,21 @@ import functools
 
 from poker_env.evaluation.ranges import RangePolicy, Reply
 from poker_env.games import Deal, Game
-from poker_env.state import HandState
+from poker_env.state import FOLD, HandState
 
 _CACHED_STATES = 200_000
 
 
 class PublicState:
-    """A betting history, by the rules engine."""
+    """A betting history, by the rules engine. A fold where checking is free is an answer that names no action."""
 
     def __init__(self, game: Game, villain: RangePolicy, actions: tuple[int, ...]) -> None:
         hand = HandState(game, Deal(tuple(range(game.deck_length)), 0, 0))  # any cards will do
         for action in actions:
-            hand.apply(action)
+            if action == FOLD and game.name == "holdem" and hand.observe().to_call == 0:
+                hand.forfeit()
+            else:
+                hand.apply(action)
         self.actions = actions
         """OpenSpiel's ids so far."""
         self.done = hand.done
@@ -25,8 +28,10 @@ class PublicState:
         """Chips each seat has put in."""
         self.n_board = len(hand.board)
         """Community cards dealt."""
-        self.folded_seat = hand.moves[-1].seat if self.done and not hand.showdown else None
-        """Who ended the hand by folding."""
+        self.folded_seat: int | None = None
+        """Who ended the hand by giving up."""
+        if self.done and not hand.showdown:
+            self.folded_seat = hand.moves[-1].seat if hand.forfeited_by is None else hand.forfeited_by
         self.seat = -1 if self.done else hand.current_seat
         """Who acts; -1 when the hand is over."""
         if not self.done:

@@ -10,17 +10,18 @@ import numpy as np
 from numba import njit
 
 from poker_env.cfr.blueprint import SCALE, Blueprint
-from poker_env.cfr.cards import N_HOLDINGS
+from poker_env.cfr.cards import HOLDINGS, N_HOLDINGS
 from poker_env.cfr.play import BlueprintStrategy, BoardMemory, Buckets
 from poker_env.cfr.resolve import RiverStrategy
 from poker_env.cfr.river_game import RIVER
 from poker_env.cfr.tables import BucketTables
 from poker_env.cfr.translation import Translator
 from poker_env.errors import UserError
+from poker_env.evaluation.exact_value import KnowsItsPolicy
 from poker_env.games import HOLDEM_CARDS
 from poker_env.players.base import Player
 from poker_env.players.cfr import CFRPlayer
-from poker_env.state import CALL, FOLD, Observation
+from poker_env.state import CALL, FOLD, Move, Observation
 
 Reply = Callable[[np.ndarray], tuple[tuple[int, ...], np.ndarray]]
 """Board (card ids) -> actions by OpenSpiel's id, and the probability of each for each holding, (1326, actions).
@@ -30,15 +31,20 @@ RangePolicy = Callable[[Observation], Reply]
 """What a player does when it sees that, its cards and the board aside: a public state."""
 
 
+LONG_RUN = 1_000
+"""Hands from which on tables of a blueprint's buckets pay, which take two minutes and 406 MB of disk to make once."""
+
+
 @runtime_checkable
 class _HasRangePolicy(Protocol):
     def range_policy(self, observation: Observation) -> tuple[tuple[int, ...], np.ndarray]: ...
 
 
-def range_policy_of(villain: Player, long_run: bool = False) -> RangePolicy:
+def range_policy_of(villain: Player, long_run: bool = False, ask: bool = False) -> RangePolicy:
     """The whole policy of a player; raises `UserError` when it isn't known for every holding.
 
-    For a long run a blueprint's buckets come from tables, which take two minutes and 406 MB of disk to make once.
+    For a long run a blueprint's buckets come from tables, see `LONG_RUN`. With `ask` a player that only knows its
+    probabilities for one holding at a time will do, too: a language model, see `asked_ranges`.
     """
     if isinstance(villain, CFRPlayer) and isinstance(villain.strategy, BlueprintStrategy):
         return _blueprint_ranges(villain.strategy.blueprint, long_run)
@@ -48,8 +54,11 @@ def range_policy_of(villain: Player, long_run: bool = False) -> RangePolicy:
         return _always_call if villain.name == "call" else _always_fold
     if isinstance(villain, _HasRangePolicy):
         return _asking(villain)
+    if ask and isinstance(villain, KnowsItsPolicy):
+        return asked_ranges(villain)
+    models = ", a language model" if ask else ""
     raise UserError(
-        f"villain {villain.name!r} can't say its policy for every holding: take fold, call or a cfr player"
+        f"{villain.name!r} can't say its policy for every holding: take fold, call{models} or a cfr player"
     )
 
 
@@ -146,3 +155,42 @@ def _asking(villain: _HasRangePolicy) -> RangePolicy:
         )
 
     return policy
+
+
+def asked_ranges(player: KnowsItsPolicy) -> RangePolicy:
+    """The policy of a player that is asked about every holding by itself: 1,326 questions in each situation, or 1,176
+    to 1,081 on a board.
+
+    Answers that name no action count as folds, where checking is free, too. What it says before the flop is kept.
+    """
+    kept: dict[tuple[Move, ...], tuple[tuple[int, ...], np.ndarray]] = {}
+
+    def policy(observation: Observation) -> Reply:
+        def reply(board: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
+            if len(board):
+                return ask(observation, board)
+            if observation.moves not in kept:
+                kept[observation.moves] = ask(observation, board)
+            return kept[observation.moves]
+
+        return reply
+
+    def ask(observation: Observation, board: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
+        seen = replace(observation, board=tuple(HOLDEM_CARDS[card] for card in board))
+        live = np.flatnonzero(~np.isin(HOLDINGS, board).any(axis=1)).tolist()
+        rows = player.policy([replace(seen, hole=hole_cards(holding)) for holding in live])
+        actions = tuple(sorted({FOLD}.union(*rows)))
+        probabilities = np.zeros((N_HOLDINGS, len(actions)))
+        for holding, row in zip(live, rows, strict=True):
+            for action, probability in row.items():
+                probabilities[holding, actions.index(action)] = probability
+        probabilities[live, actions.index(FOLD)] += np.maximum(0, 1 - probabilities[live].sum(axis=1))
+        return actions, probabilities
+
+    return policy
+
+
+def hole_cards(holding: int) -> tuple[str, str]:
+    """A holding's cards, the higher one first, as an `Observation` has them."""
+    low, high = HOLDINGS[holding]
+    return HOLDEM_CARDS[high], HOLDEM_CARDS[low]

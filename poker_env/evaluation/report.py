@@ -49,6 +49,8 @@ _SHOWN = {
 
 
 _NOTES = {
+    "differences": "Estimators of the same hands, one less the other: 0 but for chance, seldom 3 standard errors off.",
+    "exploitability": "What the named best response wins from hero: a lower bound on what can be won.",
     "value_function": "What AIVAT takes for the value of a position. It was fixed before the first hand.",
     "capture": "Hero's share of what the named best response wins from villain; a dash where that may be nothing.",
     "gains": "The headline in two parts. Off tree: hands where hero made a bet that villain's blueprint doesn't know.",
@@ -141,7 +143,7 @@ def page(evaluation: Evaluation, record: dict[str, Any], figures: dict[str, Any]
 def _headline(record: dict[str, Any]) -> Markup:
     estimate = record["estimates"][record["headline"]]
     mean, interval = estimate["mbb_per_hand"], estimate.get("ci95")
-    margin = f" ± {(interval[1] - interval[0]) / 2:,.0f}" if interval else ""
+    margin = f" ± {max(mean - interval[0], interval[1] - mean):,.0f}" if interval else ""
     verdict, kind = "Hero's win rate can't be told from 0 yet.", ""
     if interval and interval[0] > 0:
         verdict, kind = "Hero wins.", "good"
@@ -175,9 +177,28 @@ def _result(record: dict[str, Any]) -> Markup:
 def _extra(key: str, value: Any) -> Markup:
     """A part of the record that has no place of its own."""
     note = Markup(f'<p class="quiet">{escape(_NOTES[key])}</p>\n' if key in _NOTES else "")
+    if key == "comparison":
+        return _comparison(value)
     if isinstance(value, dict) and all(isinstance(row, dict) and "mbb_per_hand" in row for row in value.values()):
         return Markup(note + _estimates({title(name): row for name, row in value.items()}))
     return Markup(note + render(value))
+
+
+def _comparison(record: dict[str, Any]) -> Markup:
+    other = f"{record['hero']} against {record['villain']}"
+    rows = []
+    for name, difference in record["difference"].items():
+        own, others = (record[side][name]["mbb_per_hand"] for side in ("own", "other"))
+        rows.append([title(name), _signed(own), _signed(others), *_interval(difference)])
+    note = f"Both on the {record['deals']:,} decks that {other} played, too, in {record['folder']}."
+    header = ["mbb/hand", "this one", other, "difference", "95 % interval"]
+    return Markup(f'<p class="quiet">{escape(note)}</p>\n{table(header, rows)}')
+
+
+def _interval(row: dict[str, Any]) -> tuple[str, str]:
+    """The mean and the 95 % interval of an estimate."""
+    interval = row.get("ci95")
+    return _signed(row["mbb_per_hand"]), f"{_signed(interval[0])} to {_signed(interval[1])}" if interval else "–"
 
 
 def _estimates(rows: dict[str, dict[str, Any]]) -> Markup:
@@ -185,18 +206,10 @@ def _estimates(rows: dict[str, dict[str, Any]]) -> Markup:
     others = list(dict.fromkeys(key for row in rows.values() for key in row if key not in known))
     cells = []
     for name, row in rows.items():
-        interval, sd = row.get("ci95"), row.get("sd")
-        cells.append(
-            [
-                name,
-                _signed(row["mbb_per_hand"]),
-                f"{_signed(interval[0])} to {_signed(interval[1])}" if interval else "–",
-                f"{sd:,.0f}" if sd is not None else "–",
-                text(row.get("hands")),
-                text(row.get("units")),
-                *(text(row.get(key)) for key in others),
-            ]
-        )
+        sd = "–" if row.get("sd") is None else f"{row['sd']:,.0f}"
+        counts = [text(row.get(key)) for key in ("hands", "units")]
+        rest = [text(row.get(key)).replace("-", "\N{MINUS SIGN}") for key in others]
+        cells.append([name, *_interval(row), sd, *counts, *rest])
     header = ["", "mbb/hand", "95 % interval", "sd per hand", "hands", "independent samples", *map(title, others)]
     return table(header, cells)
 

@@ -34,8 +34,16 @@ class _FromFile(Protocol):
     sha256: str | None
 
 
-def results(evaluation: Evaluation, command: str, comparison: Comparison | None = None) -> dict[str, Any]:
-    """An evaluation as a record for JSON; `headline` names the one of `estimates` to quote."""
+def results(
+    evaluation: Evaluation,
+    command: str,
+    comparison: Comparison | None = None,
+    exploitability: Mapping[str, Estimate] | None = None,
+) -> dict[str, Any]:
+    """An evaluation as a record for JSON; `headline` names the one of `estimates` to quote.
+
+    `exploitability` is what best responses win from hero, by their names; in Kuhn and Leduc that is in `exact`.
+    """
     return {
         "game": str(evaluation.game),
         "hero": evaluation.hero.name,
@@ -49,14 +57,16 @@ def results(evaluation: Evaluation, command: str, comparison: Comparison | None 
         "headline": evaluation.headline,
         "estimates": _records(evaluation.estimates),
         "by_seat": _records(evaluation.by_seat),
-        "value_function": asdict(evaluation.value_function) if evaluation.value_function else None,
         "capture": _records(evaluation.captures),
         "gains": _records(evaluation.gains),
         "off_tree_hands": None if evaluation.off_tree is None else float(evaluation.off_tree.mean()),
+        "exploitability": _records(exploitability or {}),
         "exact": asdict(evaluation.exact) if evaluation.exact else None,
+        "comparison": asdict(comparison) if comparison else None,
+        "differences": {name: _difference(found) for name, found in evaluation.differences.items()},
+        "value_function": asdict(evaluation.value_function) if evaluation.value_function else None,
         "action_mix": evaluation.action_mix,
         "hud": habits(evaluation.hands, evaluation.game),
-        "comparison": asdict(comparison) if comparison else None,
         "checkpoints": checkpoints(evaluation.hero, evaluation.villain),
         "prompts": prompts(evaluation.hero, evaluation.villain),
         "versions": versions(),
@@ -65,13 +75,17 @@ def results(evaluation: Evaluation, command: str, comparison: Comparison | None 
 
 
 def write_results(
-    folder: Path, evaluation: Evaluation, command: str, comparison: Comparison | None = None
+    folder: Path,
+    evaluation: Evaluation,
+    command: str,
+    comparison: Comparison | None = None,
+    exploitability: Mapping[str, Estimate] | None = None,
 ) -> dict[str, Any]:
-    """Write `results.json`, `values.csv` and `hands.jsonl`, and return what is in the first.
+    """Write `results.json`, `values.csv` and `hands.jsonl`, and return what is in the first; see `results`.
 
     Raises `UserError` when the folder can't be written.
     """
-    record = results(evaluation, command, comparison)
+    record = results(evaluation, command, comparison, exploitability)
     write_hands(folder / "hands.jsonl", evaluation.hands)
     write_atomically(folder / VALUES, values_csv(evaluation))
     write_atomically(folder / "results.json", json.dumps(record, indent=2) + "\n")
@@ -94,29 +108,38 @@ def values_csv(evaluation: Evaluation) -> str:
 
 
 def summary_table(evaluation: Evaluation) -> Table:
-    """An evaluation for the terminal."""
+    """An evaluation's win rates for the terminal."""
     table = Table(title=f"{evaluation.hero.name} against {evaluation.villain.name}\n{evaluation.game}")
     table.add_column("")
-    for column in ("mbb/hand", "± 95 %", "sd", "hands"):
+    for column in ("mbb/hand", "95 % interval", "sd", "hands"):
         table.add_column(column, justify="right")
     estimates = {f"{name} *" if name == evaluation.headline else name: e for name, e in evaluation.estimates.items()}
     gains = {f"{name.replace('_', '-')} hands": gain for name, gain in evaluation.gains.items()}
     for name, estimate in {**estimates, **evaluation.by_seat, **gains}.items():
         sd = "" if estimate.sd is None else f"{estimate.sd:,.0f}"
-        table.add_row(name, f"{estimate.mbb_per_hand:+,.0f}", _margin(estimate), sd, f"{estimate.hands:,}")
+        interval = "unknown" if estimate.ci95 is None else f"{estimate.ci95[0]:+,.0f} to {estimate.ci95[1]:+,.0f}"
+        table.add_row(name, f"{estimate.mbb_per_hand:+,.0f}", interval, sd, f"{estimate.hands:,}")
+    return table
+
+
+def summary_lines(evaluation: Evaluation, exploitability: Mapping[str, Estimate] | None = None) -> list[str]:
+    """What to say below `summary_table`; `exploitability` as in `results`."""
+    big_blind, exact = evaluation.game.big_blind, evaluation.exact
     mix = ", ".join(f"{action} {share:.1%}" for action, share in evaluation.action_mix.items() if share)
     lines = [
         "* the headline",
         f"hands won {evaluation.win_rate:.1%}, legal answers {evaluation.legal_rate:.1%}",
         f"hero's play: {mix}",
-        *_tree_lines(evaluation),
-        *(f"capture of {name}: {_capture(capture)}" for name, capture in evaluation.captures.items()),
     ]
-    if evaluation.exact and evaluation.exact.exploitability is not None:
-        chips = evaluation.exact.exploitability
-        lines.append(f"a best response to hero wins {1000 * chips / evaluation.game.big_blind:,.1f} mbb/hand")
-    table.caption = "\n".join(lines)
-    return table
+    if evaluation.off_tree is not None:
+        share = evaluation.off_tree.mean()
+        lines.append(f"bets that villain's blueprint doesn't know (off-tree) in {share:.1%} of hands")
+    lines += [f"capture of {name}: {_capture(capture)}" for name, capture in evaluation.captures.items()]
+    if exact and exact.exploitability is not None:
+        lines.append(f"a best response to hero wins {1000 * exact.exploitability / big_blind:,.1f} mbb/hand")
+    for name, found in (exploitability or {}).items():
+        lines.append(f"a best response to hero wins {found} mbb/hand or more ({name}, {found.hands:,} hands)")
+    return lines
 
 
 def comparison_table(evaluations: Mapping[str, Evaluation]) -> Table:
@@ -132,18 +155,18 @@ def comparison_table(evaluations: Mapping[str, Evaluation]) -> Table:
     return table
 
 
-def _tree_lines(evaluation: Evaluation) -> list[str]:
-    if evaluation.off_tree is None:
-        return []
-    return [f"bets that villain's blueprint doesn't know (off-tree) in {evaluation.off_tree.mean():.1%} of hands"]
-
-
 def _records(items: Mapping[str, Any]) -> dict[str, Any]:
     return {name: asdict(item) for name, item in items.items()}
 
 
+def _difference(estimate: Estimate) -> dict[str, Any]:
+    """Of two estimators, with how many standard errors it is from 0; None where both say the same of every deck."""
+    error = estimate.standard_error or 0.0
+    return {**asdict(estimate), "standard_errors": round(estimate.mbb_per_hand / error, 2) if error > 1e-6 else None}
+
+
 def _margin(estimate: Estimate) -> str:
-    return "unknown" if estimate.half_width is None else f"{estimate.half_width:,.0f}"
+    return "unknown" if estimate.margin is None else f"{estimate.margin:,.0f}"
 
 
 def _capture(capture: Capture) -> str:

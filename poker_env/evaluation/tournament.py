@@ -39,7 +39,7 @@ class Tournament:
         """A player's mean win rate against all others, a deck with all its matches being one sample."""
         others = [other for other in range(len(self.players)) if other != player]
         means = np.mean([by_deck(self._values(player, other)) for other in others], axis=0)
-        return estimate(means.tolist(), 2 * len(means) * len(others))
+        return estimate(means, 2 * len(means) * len(others))
 
     def _values(self, player: int, other: int) -> np.ndarray:
         if (player, other) in self.matches:
@@ -96,8 +96,9 @@ def cross_table(tournament: Tournament) -> Table:
     for row in ranking:
         cells = ["" if row == column else str(tournament.won(row, column)) for column in ranking]
         table.add_row(tournament.players[row], *cells, str(tournament.overall(row)))
-    estimators = ", ".join(
-        f"{match.hero.name} against {match.villain.name}: {match.headline}" for match in tournament.matches.values()
-    )
-    table.caption = f"{estimators}; every match on the same decks"
+    headlines: dict[str, list[str]] = {}
+    for match in tournament.matches.values():
+        headlines.setdefault(match.headline, []).append(f"{match.hero.name} against {match.villain.name}")
+    estimators = [f"{name} of {', '.join(pairs)}" if len(headlines) > 1 else name for name, pairs in headlines.items()]
+    table.caption = "; ".join([*estimators, "every match on the same decks"])
     return table

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from poker_env.errors import UserError
+from poker_env.games import make_game
 from poker_env.players.cfr import OPPONENTS
+from poker_env.players.config import PokerConfig
 from recipes import cli, evaluate
 
 
@@ -46,11 +48,52 @@ def test_capture_and_gains_against_a_blueprint(tmp_path, capsys):
     assert "capture of lbr:late" in capsys.readouterr().out.replace("\n", " ")
 
 
+def test_how_exploitable_hero_is(tmp_path, capsys):
+    """By default where its policy is known; the local best response to `fold` wins 750 mbb/hand for sure."""
+    arguments = ["--hero", "fold", "--villain", "tag", "--hands", "10", "--output", str(tmp_path)]
+    for option, hands in (([], 10), (["--exploitability", "4"], 4), (["--exploitability", "0"], None)):
+        evaluate.main([*arguments, *option])
+        found = json.loads((tmp_path / "results.json").read_text())["exploitability"]
+        assert {name: (bound["hands"], bound["mbb_per_hand"]) for name, bound in found.items()} == (
+            {"lbr:fcpa": (hands, pytest.approx(750))} if hands else {}
+        )
+        assert ("a best response to hero wins +750" in capsys.readouterr().out) == bool(hands)
+        assert ("Exploitability" in (tmp_path / "report.html").read_text()) == bool(hands)
+
+
+def test_a_language_models_charts_are_its_probabilities_or_what_it_did(tiny_model_dir, tmp_path):
+    pytest.importorskip("torch")
+    arguments = ["--hero", f"llm:{tiny_model_dir}", "--villain", "call", "--hands", "4", "--capture", "none"]
+    pictures = []
+    for charts in ("asked", "asked", "played"):
+        evaluate.main([*arguments, "--charts", charts, "--output", str(tmp_path)])
+        pictures.append((tmp_path / "preflop_open.png").read_bytes())
+        assert json.loads((tmp_path / "results.json").read_text())["exploitability"] == {}
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
 def test_capture_can_be_left_out(tmp_path):
     arguments = ["--hero", "tag", "--villain", "call", "--hands", "10"]
     for option, names in (([], {"lbr:fcpa"}), (["--capture", "none"], set())):
         evaluate.main([*arguments, *option, "--output", str(tmp_path)])
         assert set(json.loads((tmp_path / "results.json").read_text())["capture"]) == names
+
+
+@pytest.mark.parametrize(("game", "hero"), [("holdem", "call"), ("leduc", "random")])
+def test_the_same_seed_writes_the_same_bytes_but_for_times(tmp_path, game, hero):
+    """Pictures, hand histories and pages as well."""
+    arguments = ["--game", game, "--hero", hero, "--villain", "fold" if game == "holdem" else "cfr", "--hands", "20"]
+    written = []
+    for _ in range(2):
+        evaluate.main([*arguments, "--seed", "5", "--output", str(tmp_path)])
+        files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        seconds = json.loads(files["results.json"])["seconds"]
+        files["results.json"] = files["results.json"].replace(b'"seconds": %s' % str(seconds).encode(), b"")
+        files["report.html"] = files["report.html"].replace(b"<td>%s</td>" % f"{seconds:.4g}".encode(), b"")
+        written.append(files)
+    assert len(written[0]) == (11 if game == "holdem" else 7)
+    assert written[0].keys() == written[1].keys()
+    assert [name for name in written[0] if written[0][name] != written[1][name]] == []
 
 
 @pytest.mark.parametrize("players", [["call,cfr,random"], ["call", "cfr", "random"]])
@@ -87,13 +130,33 @@ def test_stakes_are_part_of_the_game(tmp_path):
         (["--hero", "tag", "--villain", "call", "--compare", "/no/such/folder"], "/no/such/folder"),
         (["--hero", "cfr:{opponents}/kuhn.npz", "--villain", "call"], "kuhn"),
         (["--hero", "llm:{folder}", "--villain", "call"], "llm|{folder}"),
+        (["--hero", "llm:{folder}/kuhn_adapter", "--villain", "call"], "kuhn"),
+        (["--hero", "llm:{folder}/nowhere", "--villain", "call"], "nowhere"),
+        (["--hero", "tag", "--villain"], "--villain"),
+        (["--hero", "tag", "--villain", ""], "unknown player ''"),
+        (["--hero", "tag", "--hands", "-4", "--villain", "call"], "-4 hands"),
+        (["--hero", "tag", "--compare", "{folder}"], "results.json"),
+        (["--hero", "tag", "--villain", "call", "--exploitability", "8"], "tag"),
+        (["--hero", "call", "--villain", "call", "--exploitability", "-8"], "-8"),
+        (["--hero", "call", "--villain", "call", "--exploitability", "8", "--game", "leduc"], "leduc"),
+        (["--hero", "call", "--villain", "call", "--charts", "guessed"], "guessed"),
+        (["--hero", "lbr:loose", "--villain", "call"], "loose"),
+        (["--hero", "lbr", "--villain", "call", "--hands", "0"], "0 hands"),
+        (["--hero", "lbr", "--villain", "call", "--game", "kuhn"], "kuhn"),
+        (["--hero", "lbr", "--villain", "call", "--capture", "fc"], "--capture"),
+        (["--hero", "lbr", "--villain", "call", "--compare", "{folder}"], "--compare"),
         (["tournament", "--players", "call"], "1 players"),
+        (["tournament", "--players", "call,tag,call"], "once"),
+        (["tournament", "--players", "call,tag", "--output", "/proc/nowhere"], "/proc/nowhere"),
+        (["tournament", "--players", "call,tag", "--no-such-option"], "--no-such-option"),
         (["tournament", "--players", "call,nobody"], "nobody"),
         (["tournament", "--players", "call,tag", "--hands", "0"], "0 hands"),
         (["tournament"], "--players"),
     ],
 )
 def test_mistakes_get_one_line_and_code_2(arguments, message, capsys, tmp_path):
+    (tmp_path / "kuhn_adapter").mkdir()
+    PokerConfig(make_game("kuhn"), "a model").save(tmp_path / "kuhn_adapter")
     places = {"opponents": OPPONENTS, "folder": tmp_path}
     arguments, message = [part.format(**places) for part in arguments], message.format(**places)
     with pytest.raises(SystemExit) as stop:

@@ -77,16 +77,16 @@ def test_a_million_random_parameters_learn_to_exploit_a_weak_bot(blank_model_dir
         "warm_start_steps": 150,
         "warm_start_learning_rate": 3e-3,
         "num_epochs": 24,
-        "episodes_per_epoch": 512,
+        "episodes_per_epoch": 256,
         "variance_reduction": "range villain hero baseline all_action",
         "gamma": 1.0,
         "rows_per_epoch": 32,
         "per_device_train_batch_size": 32,
-        "learning_rate": 2e-4,
-        "num_iterations": 4,
-        "adam_epsilon": 4e-6,
+        "learning_rate": 1e-3,
+        "lr_scheduler_type": "linear",
+        "adam_beta2": 0.95,
         "entropy_coef": 0.1,
-        "entropy_coef_end": 0.01,
+        "entropy_coef_end": 0.005,
         "eval_hands": 0,
         "show_hands": 0,
         "output_dir": tmp_path / "run",
@@ -98,4 +98,4 @@ def test_a_million_random_parameters_learn_to_exploit_a_weak_bot(blank_model_dir
     capture = judge.judge(exact_policy(game, hero)).capture
     assert capture >= 0.9
     curve = [epoch["capture"] for epoch in read_metrics(tmp_path / "run")]
-    assert curve[-1] == pytest.approx(capture, abs=1e-3) and curve[0] < 0.6
+    assert curve[-1] == pytest.approx(capture, abs=5e-3) and curve[0] < 0.6

@@ -174,23 +174,30 @@ def test_learning_moves_towards_more_chips(lab, start):
     assert after.mean() > before.mean() + 100
 
 
-def test_figures_and_plot(tmp_path, monkeypatch, capsys):
+def run_bench(name, tmp_path):
+    small = str(bench.OPPONENTS / "holdem-small.npz")
+    bench.main([name, "--checkpoint", small, "--json", str(tmp_path / "x.json")])
+    return json.loads((tmp_path / "x.json").read_text())["figures"]
+
+
+def test_figures_of_noise(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     hands = {
         name: rng.normal(0.3, scale, size=(500, 6))
         for name, scale in zip(variance.SETTINGS, range(12, 2, -1), strict=True)
     }
     gradients = {name: _gradients(own) for name, own in hands.items()}
+    monkeypatch.setattr(variance, "gradients", lambda blueprint, plan: gradients)
+    figures = run_bench("variance", tmp_path)
+    assert figures["noise scale, all-action"]["ratio"] == pytest.approx((12 / 3) ** 2, rel=0.2)
+    assert figures["agreement with raw, chance"]["sides"]["p-value"] > 0.001
+
+
+def test_figures_and_plot_of_learning(tmp_path, monkeypatch, capsys):
     found = estimate([1.0, 2.0, 3.0], 6)
     curves = {name: [(1_000, [1.0, 2.0], found), (3_000, [2.0, 3.0], found)] for name in variance.LEARNING_RATES}
-    monkeypatch.setattr(variance, "run", lambda blueprint, plan: variance.Report(gradients, found, curves))
-    bench.main(
-        ["variance", "--checkpoint", str(bench.OPPONENTS / "holdem-small.npz"), "--json", str(tmp_path / "x.json")]
-    )
-    figures = json.loads((tmp_path / "x.json").read_text())["figures"]
-    scale = figures["noise scale, all-action"]
-    assert scale["ratio"] == pytest.approx((12 / 3) ** 2, rel=0.2)
-    assert figures["agreement with raw, chance"]["sides"]["p-value"] > 0.001
+    monkeypatch.setattr(variance, "learning_curves", lambda blueprint, plan: variance.Curves(found, curves))
+    figures = run_bench("learning", tmp_path)
     assert figures["raw after 3,000 hands"]["sides"]["learner 1"] == 3.0
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     assert "all-action after 1,000 hands: mean 2.000, ± 95 % 2.484" in capsys.readouterr().out

@@ -7,6 +7,7 @@ import pytest
 
 from poker_env.errors import UserError
 from poker_env.evaluation.compare import StoredEvaluation, compare, paired_table
+from poker_env.evaluation.estimates import estimate
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.results import results, write_results
 from poker_env.games import make_game
@@ -34,7 +35,7 @@ def test_the_difference_is_of_the_decks_that_both_played(tmp_path):
         pairs = (evaluation.values[column] - other.values[column]).reshape(-1, 2).mean(axis=1)
         difference = comparison.difference[name]
         assert difference.mbb_per_hand == pytest.approx(pairs.mean(), abs=1e-2)
-        assert difference.half_width == pytest.approx(2.04523 * pairs.std(ddof=1) / 30**0.5, rel=1e-4)
+        assert difference.ci95 == pytest.approx(estimate(pairs.tolist(), 60).ci95, rel=1e-3)
         assert comparison.own[name].mbb_per_hand == evaluation.estimates[name].mbb_per_hand
         assert comparison.other[name].mbb_per_hand == pytest.approx(other.estimates[name].mbb_per_hand, abs=1e-2)
 

@@ -1,6 +1,7 @@
 """Exact values against OpenSpiel's own, and against hands played at the table."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pyspiel
@@ -14,6 +15,7 @@ from poker_env.evaluation.exact_value import (
     ExactJudge,
     best_response_value,
     exact_policy,
+    exact_report,
     expected_payoff,
     exploitability,
     information_sets,
@@ -22,6 +24,7 @@ from poker_env.evaluation.exact_value import (
 from poker_env.games import make_deals, make_game
 from poker_env.hand import Answer
 from poker_env.players import make_player
+from poker_env.players.llm import load_llm_player
 from poker_env.table import play
 
 GAMES = ("kuhn", "leduc")
@@ -188,6 +191,108 @@ def test_the_best_response_to_illegal_answers_is_the_best_of_all_pure_policies(s
         tables = (pure, villain) if seat == 0 else (villain, pure)
         values.append(expected_payoff(KUHN, *tables) * (1 if seat == 0 else -1))
     assert best_response_value(KUHN, villain, seat) == pytest.approx(max(values), abs=1e-9)
+
+
+# With answers that name no action, as a game of OpenSpiel's own
+
+
+def as_efg(game):
+    """A small game as OpenSpiel reads it from Gambit's format, where every decision has one more action, `illegal`.
+
+    It gives up what its player has put in.
+    """
+    seen, numbers = information_sets(game), ({}, {})
+    lines, ends = [f'EFG 2 R "{game.name}" {{ "0" "1" }}'], itertools.count(1)
+
+    def end(first):
+        lines.append(f't "" {next(ends)} "" {{ {first} {-first} }}')
+
+    def grow(state):
+        actions = state.legal_actions()
+        if state.is_terminal():
+            end(state.returns()[0])
+        elif state.is_chance_node():
+            shares = " ".join(f'"{action}" 1/{len(actions)}' for action in actions)
+            lines.append(f'c "" 1 "" {{ {shares} }} 0')
+        else:
+            player, name = state.current_player(), state.information_state_string()
+            number = numbers[player].setdefault(name, len(numbers[player]) + 1)
+            names = " ".join(f'"{action}"' for action in [*actions, "illegal"])
+            lines.append(f'p "" {player + 1} {number} "" {{ {names} }} 0')
+        for action in actions:
+            grow(state.child(action))
+        if not state.is_terminal() and not state.is_chance_node():
+            lost = seen[name].contributions[player]
+            end(-lost if player == 0 else lost)
+
+    grow(game.spiel.new_initial_state())
+    return pyspiel.load_efg_game("\n".join(lines) + "\n")
+
+
+def efg_policy(game, efg, policy):
+    """A policy of the game with what lacks to 1 as `illegal`, by the names of the other one's information states."""
+    table, pending = {}, [(game.spiel.new_initial_state(), efg.new_initial_state())]
+    while pending:
+        state, other = pending.pop()
+        if state.is_terminal():
+            continue
+        children = {other.action_to_string(action): action for action in other.legal_actions()}
+        pending += [(state.child(action), other.child(children[str(action)])) for action in state.legal_actions()]
+        if not state.is_chance_node():
+            row = policy[state.information_state_string()]
+            shares = {str(action): share for action, share in row.items()} | {"illegal": 1 - sum(row.values())}
+            table[other.information_state_string()] = [(children[name], share) for name, share in shares.items()]
+    return table
+
+
+def assert_all_is_openspiels(game, hero, villain):
+    """Value, exploitability and the best response to villain, illegal answers included."""
+    efg = as_efg(game)
+    tables = [efg_policy(game, efg, policy) for policy in (hero, villain)]
+    hero_in_efg, villain_in_efg = map(pyspiel.TabularPolicy, tables)
+    start = efg.new_initial_state()
+    first = pyspiel.expected_returns(start, [hero_in_efg, villain_in_efg], -1, True)[0]
+    second = pyspiel.expected_returns(start, [villain_in_efg, hero_in_efg], -1, True)[1]
+    found = ExactJudge(game, Known(villain)).judge(hero)
+    assert found.by_seat == pytest.approx((first, second), abs=1e-9)
+    assert exploitability(game, hero) == pytest.approx(pyspiel.exploitability(efg, hero_in_efg), abs=1e-9)
+    assert found.best_response == pytest.approx(pyspiel.exploitability(efg, villain_in_efg), abs=1e-9)
+    for seat in (0, 1):
+        best = pyspiel.TabularBestResponse(efg, seat, tables[0]).value_from_state(start)
+        assert best_response_value(game, hero, seat) == pytest.approx(best, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("total", [0.3, 1.0])
+def test_all_is_openspiels_with_illegal_answers_too(name, total):
+    game = make_game(name)
+    assert_all_is_openspiels(game, random_policy(game, 11, total), random_policy(game, 12, total))
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_a_language_models_exact_figures_are_openspiels(tiny_model_dir, name):
+    """Its whole policy sums to 1 with the answers that name no action, whose probability is counted on its own."""
+    torch = pytest.importorskip("torch")
+    game = make_game(name)
+    hero = load_llm_player(str(tiny_model_dir), game)
+    hero.model.float()
+    hero.config = replace(hero.config, max_new_tokens=1)  # an answer is one token: the others can be added up
+    policy, seen = exact_policy(game, hero), information_sets(game)
+    assert policy.keys() == seen.keys() and all(min(row.values()) > 0 for row in policy.values())
+    questions = dict(zip(seen, hero.ask(list(seen.values())), strict=True))
+    for infoset in list(seen)[:: len(seen) // 12]:
+        question = questions[infoset]
+        with torch.no_grad():
+            logits = hero.model(torch.tensor([question.prompt_ids])).logits[0, -1]
+        others = torch.ones(len(logits), dtype=torch.bool)
+        others[[hero.spell(item.token)[0] for item in question.menu]] = False
+        illegal = float(torch.softmax(logits, -1)[others].sum())
+        assert sum(policy[infoset].values()) + illegal == pytest.approx(1, abs=1e-5)
+    villain = make_player("cfr", game)
+    assert_all_is_openspiels(game, policy, exact_policy(game, villain))
+    report = exact_report(game, policy, villain)
+    assert report.exploitability == exploitability(game, policy)
+    assert report.value == ExactJudge(game, villain).judge(policy)
 
 
 def test_an_equilibrium_leaves_nothing_to_capture():

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from numba import njit
 
-from poker_env.cfr.cards import HOLDINGS, N_HOLDINGS, hand_value
+from poker_env.cfr.cards import HOLDINGS, N_HOLDINGS, PREFLOP_CLASSES, hand_value, holding_index
 from poker_env.cfr.play import BoardMemory
 from poker_env.errors import UserError
 from poker_env.evaluation.equity import equities_against, preflop_equities
-from poker_env.evaluation.lbr import SETTINGS, LocalBestResponder, local_best_response
+from poker_env.evaluation.lbr import SETTINGS, LocalBestResponder, Options, local_best_response
 from poker_env.evaluation.lbr_report import lbr_summary
 from poker_env.evaluation.ranges import range_policy_of
-from poker_env.games import HOLDEM_CARDS, make_deals, make_game
+from poker_env.games import HOLDEM_CARDS, Deal, make_deals, make_game
 from poker_env.players import make_player
 from poker_env.players.cfr import CFRPlayer
 from poker_env.state import CALL, FOLD, HandState
+from poker_env.table import play
 from recipes import evaluate
 
 GAME = make_game("holdem")
@@ -132,21 +133,71 @@ def test_what_it_wins_against_fold():
         assert result.estimate.mbb_per_hand == pytest.approx(750, abs=1e-9)
         assert [seat.mbb_per_hand for seat in result.by_seat] == pytest.approx([500, 1000], abs=1e-9)
     checked_down = local_best_response(GAME, policy_of("fold"), "fc", 2_000)
-    assert checked_down.estimate.mbb_per_hand == pytest.approx(250, abs=4 * checked_down.standard_error)
-    assert checked_down.standard_error < 30
+    assert checked_down.estimate.mbb_per_hand == pytest.approx(250, abs=4 * checked_down.estimate.standard_error)
+    assert checked_down.estimate.standard_error < 30
 
 
-def test_what_it_wins_against_call():
-    """All-in before the flop with every hand that is ahead of a random one: 20,000 chips times twice that edge."""
-    own = [equities_against(hole, np.array([], np.int64)) for hole in HOLDINGS.astype(np.int64)]
-    free = [~(HOLDINGS[:, :, None] == hole).any(axis=(1, 2)) for hole in HOLDINGS]
-    ahead = np.array([equities[mask].mean() for equities, mask in zip(own, free, strict=True)])
-    expected = 1000 * np.where(ahead > 0.5, 200 * (2 * ahead - 1), 0).mean()
-    result = local_best_response(GAME, policy_of("call"), "fcpa", 2_000)
-    # With the others it checks and waits for a street where it is ahead: that can only add.
-    assert result.estimate.mbb_per_hand > expected
-    fold_or_call = local_best_response(GAME, policy_of("call"), "fc", 2_000)
-    assert fold_or_call.estimate.mbb_per_hand == pytest.approx(0, abs=4 * fold_or_call.standard_error)
+# Who always calls folds to nothing, so a bet b changes what the rule expects by b(2 wp - 1), wp being hero's equity
+# against a random holding. Hence hero puts in all it may as soon as it is ahead, and never folds: with a pot of
+# matched blinds a check or call is always worth something. That says what it wins, deal by deal.
+
+
+def against_a_random_holding(hole, board):
+    """Equity against all holdings that are possible, by brute force."""
+    known = {*hole.tolist(), *board.tolist()}
+    others = [pair for pair in HOLDINGS.astype(np.int64) if not known & set(pair.tolist())]
+    return np.mean([brute_force(hole, board, pair) for pair in others])
+
+
+def preflop_against_a_random_holding():
+    """Of every holding (1326,), by the table of equities before the flop."""
+    table, counts = preflop_equities(), np.zeros((169, 169))
+    for first, hole in enumerate(HOLDINGS):
+        free = ~np.isin(HOLDINGS, hole).any(axis=1)
+        counts[PREFLOP_CLASSES[first]] = np.bincount(PREFLOP_CLASSES[free], minlength=169)
+    return ((table * counts).sum(axis=1) / counts.sum(axis=1))[PREFLOP_CLASSES]
+
+
+@pytest.mark.parametrize(
+    ("setting", "streets"), [("fc", ()), ("late", (4, 5)), ("fcpa", (0, 3, 4, 5)), ("eight", (0, 3, 4, 5))]
+)
+def test_what_it_wins_from_call_in_every_deal(setting, streets):
+    """All-in on the first of the `streets` (cards on the board) where it is ahead, else the pot of two blinds."""
+    player = LocalBestResponder(GAME, policy_of("call"), SETTINGS[setting])
+    preflop = preflop_against_a_random_holding()
+    when = set()
+    for deal in make_deals(GAME, 5 if 3 in streets else 25, 21):
+        hole, board = np.array(deal.deck[2 * deal.hero_seat :][:2]), np.array(deal.deck[4:])
+        stake, seen = GAME.big_blind, 5
+        for n_board in streets:
+            equity = against_a_random_holding(hole, board[:n_board]) if n_board else preflop[holding_index(*hole)]
+            if equity > 0.5:
+                stake, seen = GAME.stack, n_board
+                break
+        else:
+            equity = against_a_random_holding(hole, board)
+        assert player.play(deal) == pytest.approx(stake * (2 * equity - 1), abs=1e-6)
+        when.add((stake, seen))
+    assert len(when) > 1 or not streets
+
+
+def test_what_it_wins_from_call_all_in_or_nothing_before_the_flop():
+    """Over all holdings: 200 blinds times twice the edge of those ahead, and one blind times that of the others."""
+    preflop = preflop_against_a_random_holding()
+    edges = 2 * preflop - 1
+    assert edges.mean() == pytest.approx(0, abs=1e-9) and preflop.max() == pytest.approx(0.852, abs=5e-4)  # aces
+    expected = 1000 * np.where(edges > 0, 200 * edges, edges).mean()
+    shove, check = Options(all_in=True), Options(fold=False)
+    player = LocalBestResponder(GAME, policy_of("call"), (shove, check, check, check))
+    deals = make_deals(GAME, 4_000, 5)
+    won = np.array([1000 * player.play(deal) / GAME.big_blind for deal in deals])
+    assert won.mean() == pytest.approx(expected, abs=4 * won.std() / len(won) ** 0.5)
+    holdings = [holding_index(*deal.deck[2 * deal.hero_seat :][:2]) for deal in deals]
+    own = 1000 * np.where(edges > 0, 200 * edges, edges)[holdings]
+    assert won - own == pytest.approx(0, abs=2_000)  # the board is all that is left to luck, and only for a blind
+    assert np.mean(won - own) == pytest.approx(0, abs=4 * np.std(won - own) / len(won) ** 0.5)
+    waiting = local_best_response(GAME, policy_of("call"), "fcpa", 2_000).estimate
+    assert waiting.mbb_per_hand > expected  # it checks what is behind, and is ahead on a later street
 
 
 # An independent slow version
@@ -297,6 +348,60 @@ def test_a_player_that_has_to_be_asked_is_met_the_same_way(cfr):
         expected = LocalBestResponder(GAME, range_policy_of(cfr), SETTINGS["fcpa"]).play(deal)
         asked = LocalBestResponder(GAME, range_policy_of(Asked()), SETTINGS["fcpa"]).play(deal)
         assert asked == pytest.approx(expected, abs=1e-6)
+
+
+class AskedOneByOne:
+    """Another player, which says its probabilities for one holding at a time, as a language model does."""
+
+    name = "one by one"
+
+    def __init__(self, player, share=1.0):
+        self.player, self.share, self.asked = player, share, []
+
+    def act(self, observations):
+        raise NotImplementedError
+
+    def policy(self, observations):
+        self.asked.append(len(observations))
+        return [{a: self.share * p for a, p in row.items()} for row in self.player.policy(observations)]
+
+
+def test_a_player_asked_about_every_holding_is_met_the_same_way(cfr):
+    one_by_one = AskedOneByOne(cfr)
+    deals = make_deals(GAME, 3, 4)
+    asked = LocalBestResponder(GAME, range_policy_of(one_by_one, ask=True), SETTINGS["fcpa"])
+    direct = LocalBestResponder(GAME, range_policy_of(cfr), SETTINGS["fcpa"])
+    assert [asked.play(deal) for deal in deals] == pytest.approx([direct.play(deal) for deal in deals], abs=1e-6)
+    assert set(one_by_one.asked) <= {1326, 1176, 1128, 1081}
+    preflop = one_by_one.asked.count(1326)
+    asked.play(deals[0])
+    assert one_by_one.asked.count(1326) == preflop  # what it says before the flop is kept
+    with pytest.raises(UserError, match="one by one"):
+        range_policy_of(one_by_one)
+
+
+@pytest.mark.parametrize("setting", ["late", "fcpa"])
+def test_answers_that_name_no_action_give_up_the_hand(cfr, setting):
+    """On the button half a blind, in the big blind a whole one: after a call as well, where checking is free."""
+    policy = range_policy_of(AskedOneByOne(cfr, share=0.0), ask=True)
+    result = local_best_response(GAME, policy, setting, 12)
+    assert [seat.mbb_per_hand for seat in result.by_seat] == pytest.approx([500, 1000], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_language_models_ranges_are_what_it_plays(tiny_model_dir):
+    """Who checks and calls everything wins as much from its ranges as from its answers, on the same decks."""
+    pytest.importorskip("torch")
+    model = make_player(f"llm:{tiny_model_dir}", GAME)
+    model.config = replace(model.config, max_new_tokens=1)  # else it may name an action in more ways than are counted
+    responder = LocalBestResponder(GAME, range_policy_of(model, ask=True), (Options(fold=False),) * 4)
+    deals = make_deals(GAME, 15, 7)
+    expected = np.array([responder.play(deal) for deal in deals])
+    replicas = [Deal(deal.deck, deal.hero_seat, 1000 * seed + deal.seed) for deal in deals for seed in range(40)]
+    hands = play(GAME, replicas, make_player("call", GAME), model)
+    won = np.array([hand.payoff for hand in hands]).reshape(15, 40).mean(axis=1)
+    assert (won - expected).mean() == pytest.approx(0, abs=4 * (won - expected).std() / 15**0.5)
+    assert won.std() > 0
 
 
 def test_buckets_of_suits_renamed(cfr):

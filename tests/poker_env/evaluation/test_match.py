@@ -11,7 +11,7 @@ from poker_env.errors import UserError
 from poker_env.evaluation import match
 from poker_env.evaluation.exact_value import exact_policy, expected_payoff
 from poker_env.evaluation.match import ACTIONS, evaluate
-from poker_env.evaluation.results import comparison_table, results, summary_table, write_results
+from poker_env.evaluation.results import comparison_table, results, summary_lines, summary_table, write_results
 from poker_env.games import make_game
 from poker_env.hand import Answer, read_hands
 from poker_env.players import make_player
@@ -127,6 +127,28 @@ def test_results_are_saved_as_they_are(tmp_path):
     assert tuple(read_hands(tmp_path / "hands.jsonl")) == evaluation.hands
 
 
+def test_estimators_are_compared_deck_by_deck():
+    evaluation = compare(LEDUC, "tag", "cfr", hands=400, seed=3)
+    differences, estimates = evaluation.differences, evaluation.estimates
+    assert list(differences) == [
+        *("raw - duplicate", "raw - chance_corrected", "raw - aivat"),
+        *("duplicate - chance_corrected", "duplicate - aivat", "chance_corrected - aivat"),
+    ]
+    for name, difference in differences.items():
+        first, second = (estimates[part] for part in name.split(" - "))
+        assert difference.mbb_per_hand == pytest.approx(first.mbb_per_hand - second.mbb_per_hand)
+        assert (difference.units, difference.hands) == (200, 400)
+    payoffs = evaluation.values["payoff"].reshape(-1, 2)
+    own = differences["raw - duplicate"]
+    assert own.standard_error == pytest.approx(np.std(payoffs[:, 0] - payoffs.mean(axis=1), ddof=1) / 200**0.5)
+    record = results(evaluation, "")["differences"]
+    assert record["raw - aivat"]["standard_errors"] == pytest.approx(
+        differences["raw - aivat"].mbb_per_hand / differences["raw - aivat"].standard_error, abs=0.005
+    )
+    same = results(compare(HOLDEM, "fold", "call", hands=8), "")["differences"]["duplicate - all_in"]
+    assert (same["mbb_per_hand"], same["standard_errors"]) == (0, None)
+
+
 def test_every_hand_and_its_values_are_in_a_table(tmp_path):
     """From which anybody can work out the estimates."""
     evaluation = compare(LEDUC, "tag", "cfr", hands=40)
@@ -175,7 +197,7 @@ def test_kuhn_and_leduc_say_what_is_known_without_sampling():
     assert unknown.captures["exact"].value == pytest.approx(won.mbb_per_hand / (1000 * unknown.exact.best_response))
     neither = compare(KUHN, "tag", "lag", hands=10)
     assert neither.captures == {} and neither.exact.best_response is None
-    assert "best response to hero wins 121.4" in str(summary_table(evaluation).caption)
+    assert any("best response to hero wins 121.4" in line for line in summary_lines(evaluation))
 
 
 def test_a_language_models_whole_policy_is_scored(tiny_model_dir):
@@ -202,6 +224,8 @@ def test_tables_show_the_headline():
     evaluation = evaluate(HOLDEM, Says(None), make_player("call", HOLDEM), 40, progress=False)
     row = [list(column.cells) for column in comparison_table({"before": evaluation, "after": evaluation}).columns]
     headline = evaluation.estimates["aivat"]
-    win_rates = [[f"{headline.mbb_per_hand:+,.0f}"] * 2, [f"{headline.half_width:,.0f}"] * 2]
+    win_rates = [[f"{headline.mbb_per_hand:+,.0f}"] * 2, [f"{headline.margin:,.0f}"] * 2]
     assert row == [["before", "after"], *win_rates, ["0.0%"] * 2, ["0.0%"] * 2, ["40"] * 2]
-    assert "illegal 100.0%" in str(summary_table(evaluation).caption)
+    assert "hero's play: illegal 100.0%" in summary_lines(evaluation)
+    rates = summary_table(evaluation).columns
+    assert f"{headline.mbb_per_hand:+,.0f}" == dict(zip(rates[0].cells, rates[1].cells, strict=True))["aivat *"]

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -14,9 +15,10 @@ from pokerkit import HandHistory
 
 from poker_env.errors import UserError
 from poker_env.evaluation import report
+from poker_env.evaluation.compare import StoredEvaluation, compare
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.report import write_report
-from poker_env.evaluation.results import results
+from poker_env.evaluation.results import results, write_results
 from poker_env.games import make_game
 from poker_env.hand import Answer
 from poker_env.players import make_player
@@ -132,7 +134,7 @@ def test_the_numbers_are_there(reports, name):
     folder, _, record = reports[name]
     text = page_of(folder).text
     headline = record["estimates"][record["headline"]]
-    margin = (headline["ci95"][1] - headline["ci95"][0]) / 2
+    margin = max(abs(end - headline["mbb_per_hand"]) for end in headline["ci95"])
     assert f"{headline['mbb_per_hand']:+,.0f} ± {margin:,.0f} mbb/hand".replace("-", "−") in text
     for estimate in [*record["estimates"].values(), *record["by_seat"].values()]:
         assert f"{estimate['mbb_per_hand']:+,.0f}".replace("-", "−").replace("+0", "0").replace("−0", "0") in text
@@ -210,6 +212,20 @@ def test_other_keys_of_the_record_are_shown(reports, tmp_path):
         assert words in page.text
     assert page.text.count("Charts") == 4  # links and headings of the record's key and of the page's own part
     assert "Nothing" not in page.text and "i" not in {tag for tag, _ in page.tags}
+
+
+def test_a_comparison_is_one_table(reports, tmp_path):
+    _, evaluation, record = reports["leduc"]
+    other = evaluate(evaluation.game, make_player("call", evaluation.game), evaluation.villain, 20, progress=False)
+    write_results(tmp_path / "other", other, "")
+    comparison = compare(evaluation, StoredEvaluation.load(tmp_path / "other"))
+    write_report(tmp_path, evaluation, {**record, "comparison": json.loads(json.dumps(asdict(comparison)))})
+    text = page_of(tmp_path).text
+    assert "Both on the 10 decks that call against cfr played, too" in text
+    row = (comparison.own["aivat"], comparison.other["aivat"], comparison.difference["aivat"])
+    shown = " ".join(report._signed(found.mbb_per_hand) for found in row)
+    low, high = map(report._signed, comparison.difference["aivat"].ci95)
+    assert f"aivat {shown} {low} to {high}" in text
 
 
 @pytest.mark.parametrize(

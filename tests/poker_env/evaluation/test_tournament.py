@@ -3,10 +3,10 @@
 import itertools
 import json
 
-import numpy as np
 import pytest
 
 from poker_env.errors import UserError
+from poker_env.evaluation.estimates import estimate
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.tournament import cross_table, play_tournament, write_tournament
 from poker_env.games import make_game
@@ -45,7 +45,7 @@ def test_the_overall_interval_counts_decks_not_matches(tournament):
     decks = values.reshape(-1, 2).mean(axis=1)
     assert (overall.units, overall.hands) == (30, 120)
     assert overall.mbb_per_hand == pytest.approx(decks.mean())
-    assert overall.half_width == pytest.approx(2.04523 * np.std(decks, ddof=1) / 30**0.5, rel=1e-4)
+    assert overall.ci95 == pytest.approx(estimate(decks.tolist(), 120).ci95)
 
 
 def test_it_is_saved_and_shown(tournament, tmp_path):
