@@ -32,6 +32,7 @@ from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
 from recipes.exact import ExactWatch
 from recipes.metrics import read_metrics
+from recipes.push import Destination, push
 from recipes.rollout import Rollout, trl_reward_functions
 from recipes.trainer import TreeTrainer
 from recipes.warm_start import FOLDER, warm_start
@@ -69,6 +70,7 @@ def train(config: ExploitConfig, command: str) -> None:
     logging.getLogger("trl.trainer.grpo_trainer").addFilter(lambda record: "returned None" not in record.getMessage())
     transformers_logging.set_verbosity_error()
     console = Console(quiet=int(os.environ.get("RANK", "0")) > 0)
+    destination, config.push_to_hub = Destination.of(config), False  # the trainer would push every checkpoint
     folder = Path(str(config.output_dir))
     tokenizer = load_tokenizer(config.model_name_or_path)
     rollout = Rollout(config, tokenizer)
@@ -94,6 +96,8 @@ def train(config: ExploitConfig, command: str) -> None:
         console.print(comparison_table({"before training": before, "after training": after}))
     console.print(f"adapter: {folder / 'final'}   learning curve: {folder / 'learning_curve.png'}")
     trainer.accelerator.wait_for_everyone()
+    if destination is not None and trainer.is_world_process_zero():
+        push(folder / "final", destination)
 
 
 def starting_model(config: ExploitConfig, rollout: Rollout, console: Console) -> PreTrainedModel | PeftModel:

@@ -1,6 +1,7 @@
 """Reward functions: a finished hand in, one float per hero decision out; found by name, dotted path or entry point.
 
-A reward function is a plain callable `(hand: poker_env.hand.Hand, **args) -> list[float]`.
+A reward function is a plain callable `(hand: poker_env.hand.Hand, **args) -> list[float]`. One that has a parameter
+`gamma` is given the run's discount, see `reward_fns.shaping`.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ import importlib
 import inspect
 import math
 import sys
+import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from poker_env.errors import UserError
+from poker_env.errors import UserError, first_line
 from poker_env.hand import Hand
 from reward_fns.builtin import BUILT_IN
 
@@ -40,10 +44,17 @@ class RewardSpec:
         Raises `UserError` when the function raises, returns the wrong length, or anything but finite numbers.
         """
         try:
-            rewards = [float(reward) for reward in self.function(hand, **self.args)]
+            returned = self.function(hand, **self.args)
         except Exception as error:
-            raise UserError(f"reward function {self.name!r} failed: {type(error).__name__}: {error}") from error
+            raise UserError(f"reward function {self.name!r} failed {_where(error)}: {_what(error)}") from error
         expected = len(hand.hero_decisions)
+        try:
+            rewards = [float(reward) for reward in returned]
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"reward function {self.name!r} returned {str(returned)[:60]!r}: return a list of {expected} numbers, "
+                "one per hero decision"
+            ) from error
         if len(rewards) != expected:
             raise UserError(
                 f"reward function {self.name!r} returned {len(rewards)} rewards for a hand with {expected} hero "
@@ -54,53 +65,117 @@ class RewardSpec:
         return rewards
 
 
-def load_reward(name_or_path: str, weight: float = 1.0, args: Mapping[str, Any] | None = None) -> RewardSpec:
-    """The reward function of a built-in's short name, an entry point's name, or a path `package.module:function`.
+@dataclass(frozen=True)
+class Offer:
+    """A reward function that can be asked for by a short name. It is not imported yet."""
 
-    Modules in the current directory are found too. Raises `UserError` for an unknown name, a module that can't be
-    imported, arguments the function doesn't take, and a weight that is no finite number.
+    name: str
+    source: str
+    """The package it comes with, and its version."""
+    path: str
+    """As `package.module:function`."""
+
+
+def offers() -> list[Offer]:
+    """The built-in reward functions, then those of installed packages.
+
+    A name that is taken (by a built-in one, or by two packages) is given up for the dotted path.
     """
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-        raise UserError(f"weight of reward function {name_or_path!r} is {weight!r}: it must be a finite number")
-    spec = RewardSpec(name_or_path, _find(name_or_path), float(weight), dict(args or {}))
-    try:
-        inspect.signature(spec.function).bind(None, **spec.args)
-    except TypeError as error:
-        raise UserError(f"reward function {name_or_path!r} can't be called so: {error}") from error
-    return spec
+    plugins = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value))
+    taken = Counter([*BUILT_IN, *(point.name for point in plugins)])
+    return [
+        *(Offer(name, "built in", f"{function.__module__}:{name}") for name, function in BUILT_IN.items()),
+        *(
+            Offer(point.name if taken[point.name] == 1 else point.value, _package(point), point.value)
+            for point in plugins
+        ),
+    ]
 
 
 def reward_names() -> list[str]:
-    """Short names of all the reward functions there are: the built-in ones, then those of installed packages."""
-    return [*BUILT_IN, *sorted(_plugins().keys() - BUILT_IN.keys())]
+    """Names of all the reward functions there are."""
+    return [offer.name for offer in offers()]
+
+
+def load_reward(
+    name_or_path: str, weight: float = 1.0, args: Mapping[str, Any] | None = None, gamma: float | None = None
+) -> RewardSpec:
+    """The reward function of a built-in's short name, an entry point's name, or a path `package.module:function`.
+
+    Modules in the current directory are found too. `gamma` is the run's discount, for functions that have a parameter
+    of that name. Raises `UserError` for an unknown name, a module that can't be imported, arguments the function
+    doesn't take, another `gamma` among them than the run's, and a weight that is no finite number.
+    """
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+        raise UserError(f"weight of reward function {name_or_path!r} is {weight!r}: it must be a finite number")
+    function = _find(name_or_path)
+    given = dict(args or {})
+    try:
+        signature = inspect.signature(function)
+        if gamma is not None and "gamma" in signature.parameters and given.setdefault("gamma", gamma) != gamma:
+            raise UserError(
+                f"reward function {name_or_path!r} has gamma {given['gamma']}, the run {gamma}: leave it out of args"
+            )
+        signature.bind(None, **given)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"reward function {name_or_path!r} can't be called so: {error}") from error
+    return RewardSpec(name_or_path, function, float(weight), given)
+
+
+def read_reward(reward: str | Mapping[str, Any], gamma: float | None = None) -> RewardSpec:
+    """The reward function as configs write it: `NAME`, `NAME=WEIGHT` or `{name: …, weight: …, args: {…}}`.
+
+    Raises `UserError` as `load_reward` does, or for another form.
+    """
+    if isinstance(reward, str):
+        name, _, weight = reward.partition("=")
+        try:
+            number = float(weight or 1.0)
+        except ValueError as error:
+            raise UserError(f"reward {reward!r}: the weight {weight!r} is not a number") from error
+        return load_reward(name, number, gamma=gamma)
+    if not isinstance(reward, Mapping) or "name" not in reward or set(reward) - {"name", "weight", "args"}:
+        raise UserError(f"reward {reward!r} is not of the form {{name: …, weight: …, args: {{…}}}}")
+    return load_reward(reward["name"], reward.get("weight", 1.0), reward.get("args"), gamma)
 
 
 def _find(name: str) -> RewardFunction:
-    if ":" in name:
-        return _import(name)
-    if name in BUILT_IN:
+    if name in BUILT_IN:  # looking for packages takes a while
         return BUILT_IN[name]
-    plugins = _plugins()
-    if name not in plugins:
-        raise UserError(
-            f"unknown reward function {name!r}: choose one of {', '.join(reward_names())}, or give "
-            "package.module:function"
-        )
-    return _import(plugins[name].value)
+    paths = {offer.name: offer.path for offer in offers()}
+    if name in paths or ":" in name:
+        return import_function(paths.get(name, name))
+    raise UserError(
+        f"unknown reward function {name!r}: choose one of {', '.join(paths)}, or give package.module:function"
+    )
 
 
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+def import_function(path: str) -> RewardFunction:
+    """The function `package.module:function`, of modules in the current directory too.
 
-
-def _import(path: str) -> RewardFunction:
+    Raises `UserError` when it can't be imported, or is no function.
+    """
     module_name, _, function_name = path.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
+        function = attrgetter(function_name)(importlib.import_module(module_name))
     except Exception as error:  # the module is the user's own: its import may raise anything
-        raise UserError(f"can't load reward function {path!r}: {type(error).__name__}: {error}") from error
+        raise UserError(f"can't load reward function {path!r}: {_what(error)}") from error
     if not callable(function):
         raise UserError(f"can't load reward function {path!r}: {function_name} is not a function")
     return function
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+
+
+def _what(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def _where(error: Exception) -> str:
+    """The line that raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"at {Path(frame.filename).name}, line {frame.lineno}"

