@@ -1,0 +1,164 @@
+"""Checks before a GPU is asked for, on folders in the place of the volumes."""
+
+import json
+import time
+
+import pytest
+import yaml
+from tiny import CONFIG
+
+from modal_app import preflight
+from modal_app.options import BONUSES, assemble
+from modal_app.preflight import prepare_run, require_checkpoint, require_ended, resolve_player
+from modal_app.record import Attempt, save_attempt
+from poker_env.errors import UserError
+from recipes.checkpoints import COMPLETE, last_complete_checkpoint, mark_complete
+from recipes.config import parse_config
+from reward_fns import load_reward
+
+
+@pytest.fixture
+def volumes(tmp_path, monkeypatch):
+    """The runs' and the opponents' folders."""
+    runs, opponents = tmp_path / "runs", tmp_path / "opponents"
+    for folder in (runs, opponents):
+        folder.mkdir()
+    monkeypatch.setattr(preflight, "RUNS", runs)
+    monkeypatch.setattr(preflight, "OPPONENTS", opponents)
+    return runs, opponents
+
+
+def prepare(tiny_model_dir, resume=False, opponent=None, gpu=None, **options):
+    base = None if resume else CONFIG.format(model=tiny_model_dir)
+    return prepare_run("run", resume, base, opponent, {"num_epochs": 2, **options}, gpu)
+
+
+def test_options_go_on_top_of_the_yaml():
+    base = (
+        "num_epochs: 3\nlearning_rate: 1.0e-3\nrewards:\n  - {name: chips, args: {payoff_scale: 1000}}\n  - bluff=2\n"
+    )
+    options = {
+        "num_epochs": 20,
+        "seed": None,
+        "model_name": "a/b",
+        "bluff_bonus": 0.7,
+        "reward": "showdown=0.5, illegal",
+    }
+    assert assemble(base, options) == {
+        "num_epochs": 20,
+        "learning_rate": 1e-3,
+        "model_name_or_path": "a/b",
+        "rewards": [
+            {"name": "chips", "args": {"payoff_scale": 1000}},
+            {"name": "bluff", "args": {"bonus": 0.7}},
+            "showdown=0.5",
+            "illegal",
+        ],
+    }
+    assert assemble("", {}) == {}
+    assert assemble("", {"aggression_bonus": 0.2})["rewards"][:2] == ["chips", "illegal"]
+    for wrong in ("- a list", "a: b: c"):
+        with pytest.raises(UserError, match="config"):
+            assemble(wrong, {})
+
+
+def test_every_bonus_is_an_argument_of_its_reward_function():
+    assert all(load_reward(name, 1.0, {"bonus": 1.0}) for name in BONUSES.values())
+
+
+def test_what_is_known_before_a_run(volumes, tiny_model_dir, opponent):
+    runs, opponents = volumes
+    (opponents / opponent.name).write_bytes(opponent.read_bytes())
+    known = prepare(tiny_model_dir, opponent="checkpoint_1000", bluff_bonus=0.5)
+    config = yaml.safe_load(known["config"])
+    assert config["villain"] == f"cfr:{opponents / opponent.name}" and config["output_dir"] == str(runs / "run")
+    assert (known["epochs"], known["done"], known["finished"], known["measured"]) == (2, 0, False, {})
+    assert known["gpus"] == ["L4", "A10", "L40S"] and not (runs / "run").exists()
+    path = runs / "config.yaml"
+    path.write_text(known["config"])
+    assert parse_config(["--config", str(path)]).reward_specs()[-1].args == {"bonus": 0.5}
+    assert prepare(tiny_model_dir, gpu="H100:2")["gpus"] == ["H100:2"]
+
+
+def test_a_run_to_go_on_with_keeps_its_config(volumes, tiny_model_dir):
+    run = volumes[0] / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(CONFIG.format(model=tiny_model_dir))
+    (run / "checkpoint-1").mkdir()
+    mark_complete(run, 1)
+    known = prepare(tiny_model_dir, resume=True)
+    assert (known["done"], known["epochs"]) == (1, 2) and yaml.safe_load(known["config"])["episodes_per_epoch"] == 16
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_epochs": 0}, "num_epochs 0"),
+        ({"game": "omaha"}, "unknown game 'omaha'"),
+        ({"villain": "shark"}, "unknown player 'shark'"),
+        ({"villain": "llm:x"}, "can't be trained against"),
+        ({"reward": "chipz"}, "unknown reward function 'chipz'"),
+        ({"opponent": "missing"}, "no opponent 'missing'"),
+        ({"model_name": "/no/such/model"}, "no model '/no/such/model'"),
+        ({"resume": True}, "no run 'run'"),
+    ],
+)
+def test_mistakes_are_found(volumes, tiny_model_dir, options, message):
+    with pytest.raises(UserError) as caught:
+        prepare(tiny_model_dir, **options)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_pickles_of_the_earlier_bot_are_refused(volumes, tiny_model_dir):
+    (volumes[1] / "checkpoint_1000.pt").write_bytes(b"\x80\x04]")
+    with pytest.raises(UserError, match=r"checkpoint_1000.pt is refused: it is a pickle"):
+        prepare(tiny_model_dir, opponent="checkpoint_1000")
+
+
+def test_half_written_checkpoints_are_left_out(tmp_path, capsys):
+    for step in (1, 2):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    with pytest.raises(UserError, match="checkpoint-1, checkpoint-2 is half-written"):
+        require_checkpoint(tmp_path)
+    mark_complete(tmp_path, 1)
+    assert (tmp_path / "checkpoint-1" / COMPLETE).exists()
+    require_checkpoint(tmp_path)
+    assert capsys.readouterr().out == "checkpoint-2 is half-written: going on from checkpoint-1\n"
+    assert last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-1"  # which is what the recipe does
+
+
+def test_a_run_that_may_still_be_running_is_left_alone(tmp_path):
+    run = tmp_path / "run"
+    save_attempt(run, [], Attempt([], 0.001, started=time.time() - 1000))
+    with pytest.raises(UserError, match=r"run 'run' seems to be running: .* or wait 360 s"):
+        require_ended(run)
+    for ended in (
+        Attempt([], 0.001, time.time() - 1000, 600.0),
+        Attempt([], 0.001, time.time() - 10, 9.0, "interrupted"),
+    ):
+        (run / "modal.json").write_text(json.dumps([vars(ended)]))
+        require_ended(run)
+
+
+def test_a_finished_run_says_so(volumes, tiny_model_dir):
+    run = volumes[0] / "run"
+    (run / "final").mkdir(parents=True)
+    (run / "config.yaml").write_text(CONFIG.format(model=tiny_model_dir))
+    (run / "metrics.jsonl").write_text("{}\n{}\n")
+    assert prepare(tiny_model_dir, resume=True)["finished"]
+    assert not prepare(tiny_model_dir, resume=True, num_epochs=3)["finished"]
+
+
+def test_players_on_the_volumes(volumes):
+    runs, opponents = volumes
+    (opponents / "mine.npz").touch()
+    (runs / "first" / "best").mkdir(parents=True)
+    assert resolve_player("cfr:mine") == resolve_player("cfr:mine.npz") == f"cfr:{opponents / 'mine.npz'}"
+    assert resolve_player("cfr:mine+river") == f"cfr:{opponents / 'mine.npz'}+river"
+    assert resolve_player("llm:first/best") == f"llm:{runs / 'first' / 'best'}"
+    assert [resolve_player(spec) for spec in ("cfr", "cfr:small", "tag", "llm:a/b")] == [
+        "cfr",
+        "cfr:small",
+        "tag",
+        "llm:a/b",
+    ]
