@@ -166,9 +166,11 @@ def _draw_chart(axes: Axes, who: str, chart: PreflopChart) -> None:
         ]
         axes.add_collection(PolyCollection(corners, facecolors=colour, linewidths=0))
     sampled = chart.source.endswith("decisions")
+    dark = np.maximum(chart.shares[:, ANSWERS.index("all-in")], chart.shares[:, ANSWERS.index("illegal")]) > 0.5
     for cell in range(169):
         label = class_name(cell) + (f"\n{chart.counts[cell]:.0f}" if sampled and chart.counts[cell] else "")
-        axes.text(left[cell] + 0.5, top[cell] + 0.5, label, ha="center", va="center", fontsize=7, linespacing=0.9)
+        drawn = axes.text(left[cell] + 0.5, top[cell] + 0.5, label, ha="center", va="center", linespacing=0.9)
+        drawn.set(fontsize=7, color="white" if dark[cell] else "black")
     axes.set_xticks(range(14), [])
     axes.set_yticks(range(14), [])
     axes.grid(color="white", linewidth=1)
