@@ -186,8 +186,9 @@ def _match(publication: Publication) -> str:
     poker = publication.poker
     rows = [("game", f"`{poker.game}`")]
     for record in {record["villain"]: record for record in publication.evaluations}.values():
-        sha256 = record["checkpoints"].get(record["villain"])
-        rows.append((f"villain `{record['villain']}`", f"sha256 `{sha256}`" if sha256 else "a rule, no file"))
+        files = {name: sha256 for name, sha256 in record["checkpoints"].items() if name != record["hero"]}
+        told = ", ".join(f"`{name}` sha256 `{sha256}`" for name, sha256 in files.items())
+        rows.append((f"villain `{record['villain']}`", told or "made from no file"))
     rows += [
         ("adapter_model.safetensors", f"sha256 `{publication.sha256}`"),
         (

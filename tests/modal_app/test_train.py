@@ -73,6 +73,7 @@ def train_locally(folder, opponent, model, epochs):
     train_here(["--config", str(config), *options])
 
 
+@pytest.mark.slow
 def test_the_quick_start(cloud, opponent, tiny_model_dir, tiny_config, tmp_path):
     """Put an opponent, train two epochs, push, list, get the adapter, play with it: as docs/modal.md has it."""
     here = tmp_path / "here"
@@ -143,6 +144,7 @@ def test_the_quick_start(cloud, opponent, tiny_model_dir, tiny_config, tmp_path)
     assert PokerLLMAgent.load(str(final)).get_action_token(PROMPT, seed=1) in ("A0", "A1")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_ended_in_every_way_is_as_if_it_had_not_been(
     cloud, opponent, tiny_model_dir, tiny_config, tmp_path
 ):
