@@ -125,8 +125,15 @@ def _folding(state: PublicState, board: np.ndarray) -> np.ndarray:
     return policy[:, actions.index(FOLD)] if FOLD in actions else np.zeros(len(policy))
 
 
+SOFTNESS = 0.03
+"""Share of the pot by which an action has to be better than another to be chosen e times as often."""
+
+
 class LocalBestResponse:
-    """A player who takes the action of greatest `Advisor.values`, of those on its menu."""
+    """A player who prefers actions on its menu by their `Advisor.values`.
+
+    Not the best one alone: whoever imitates it learns by how much an action is better, and not only that it is.
+    """
 
     def __init__(self, advisor: Advisor, fractions: Sequence[float]) -> None:
         """`fractions` of the pot it bets and raises, beside all-in."""
@@ -134,12 +141,20 @@ class LocalBestResponse:
         self._advisor, self._fractions = advisor, tuple(fractions)
 
     def act(self, observations: Sequence[Observation]) -> list[Answer]:
-        """One answer per observation; of actions worth the same the first on the menu."""
-        menus = [make_menu(observation, self._fractions) for observation in observations]
+        """One answer per observation, drawn from its policy with the observation's coin."""
         return [
-            Answer(menu[int(np.argmax(self._advisor.values(observation, menu)))].action)
-            for observation, menu in zip(observations, menus, strict=True)
+            Answer(int(np.random.default_rng(observation.coin_seed).choice(list(policy), p=list(policy.values()))))
+            for observation, policy in zip(observations, self.policy(observations), strict=True)
         ]
+
+    def policy(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
+        """For each observation, the probability of each action of the menu, by OpenSpiel's id."""
+        return [self._policy(observation, make_menu(observation, self._fractions)) for observation in observations]
+
+    def _policy(self, observation: Observation, menu: Sequence[MenuItem]) -> dict[int, float]:
+        values = self._advisor.values(observation, menu) / (SOFTNESS * observation.pot)
+        chances = np.exp(values - values.max())
+        return {item.action: float(chance) for item, chance in zip(menu, chances / chances.sum(), strict=True)}
 
 
 def _likelihood(state: PublicState, action: int, board: np.ndarray) -> np.ndarray | float:

@@ -1,6 +1,7 @@
 """Advice: by brute force over every deck and holding, from what hero may know alone, and told by language models."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -148,13 +149,18 @@ def test_small_games_by_every_deck(game):
 def test_a_local_best_response_wins_most_of_what_can_be_won():
     villain = make_player("cfr:weak", KUHN)
     hero, judge = LocalBestResponse(load_advisor("cfr:weak", KUHN), (1.0,)), ExactJudge(KUHN, villain)
-    observations = information_sets(KUHN)
-    answers = dict(zip(observations, hero.act(list(observations.values())), strict=True))
-    policy = {
-        state: {action: float(action == answers[state].action) for action in seen.legal}
-        for state, seen in observations.items()
-    }
-    assert judge.judge(policy).capture > 0.7
+    assert judge.judge(exact_policy(KUHN, hero)).capture > 0.7
+
+
+def test_it_answers_as_often_as_it_says():
+    hero = LocalBestResponse(load_advisor("cfr:weak", KUHN), (1.0,))
+    observation = HandState(KUHN, make_deals(KUHN, 1, 0)[0]).observe()
+    asked = [replace(observation, coin_seed=seed) for seed in range(2_000)]
+    taken = Counter(answer.action for answer in hero.act(asked))
+    (policy,) = hero.policy([observation])
+    assert sum(policy.values()) == pytest.approx(1)
+    for action, chance in policy.items():
+        assert taken[action] / len(asked) == pytest.approx(chance, abs=0.04)
 
 
 @pytest.mark.parametrize("rivers", [1, pytest.param(6, marks=pytest.mark.slow)])
