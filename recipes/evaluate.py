@@ -20,12 +20,13 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from poker_env.errors import UserError
-from poker_env.evaluation.capture import knows_ranges
+from poker_env.evaluation.capture import knows_ranges, usual_settings
 from poker_env.evaluation.compare import StoredEvaluation, compare, paired_table
 from poker_env.evaluation.lbr import DEFAULT_SETTING
 from poker_env.evaluation.lbr_report import KIND, evaluate_lbr, lbr_table, write_lbr_results
@@ -36,6 +37,7 @@ from poker_env.evaluation.results import summary_lines, summary_table, write_res
 from poker_env.evaluation.tournament import cross_table, play_tournament, write_tournament
 from poker_env.games import Game, make_game
 from poker_env.players import PLAYER_SPECS, Player, make_player
+from poker_env.players.config import PokerConfig
 from recipes.cli import Parser, output_folder, run
 
 TOURNAMENT = "tournament"
@@ -80,6 +82,12 @@ def judge(argv: Sequence[str], command: str) -> None:
         help="hero's preflop charts: its probabilities where it can say them (338 questions to a language model), or "
         "what it did",
     )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        help="of the language model that is hero: 1 is the policy that was trained, near 0 it always gives its "
+        "likeliest answer (default: what its adapter was trained at)",
+    )
     parser.add_argument("--compare", type=Path, metavar="DIR", help="an evaluation's output on the same decks")
     arguments = parser.parse_args(argv)
 
@@ -94,7 +102,7 @@ def judge(argv: Sequence[str], command: str) -> None:
 
 def bound_villain(arguments: Namespace, game: Game, command: str) -> None:
     """Play a local best response against villain."""
-    for option in ("capture", "exploitability", "compare"):
+    for option in ("capture", "exploitability", "compare", "temperature"):
         if getattr(arguments, option) is not None:
             raise UserError(f"--{option} is for a match: leave it out where hero is a local best response")
     villain = make_player(arguments.villain, game)
@@ -110,6 +118,8 @@ def play_match(arguments: Namespace, game: Game, command: str) -> None:
     if stored is not None:
         stored.require_same_decks(game, arguments.seed)
     villain, hero = make_player(arguments.villain, game), make_player(arguments.hero, game)
+    if arguments.temperature is not None:
+        _set_temperature(hero, arguments.temperature)
     references = _references(arguments.capture, game, villain)
     against_hero = _hands_against_hero(arguments, game, hero)
     evaluation = evaluate(game, hero, villain, arguments.hands, arguments.seed, lbr=references)
@@ -156,7 +166,14 @@ def _references(argument: str | None, game: Game, villain: Player) -> Sequence[s
     """The LBR settings to play against villain."""
     if argument is not None:
         return () if argument == "none" else tuple(dict.fromkeys(argument.split(",")))
-    return (DEFAULT_SETTING,) if game.name == "holdem" and knows_ranges(villain) else ()
+    return usual_settings(game, villain)
+
+
+def _set_temperature(hero: Player, temperature: float) -> None:
+    config = getattr(hero, "config", None)
+    if not isinstance(config, PokerConfig):
+        raise UserError(f"--temperature is for language models: leave it out where hero is {hero.name}")
+    hero.config = replace(config, temperature=temperature)  # type: ignore[attr-defined]
 
 
 def _hands_against_hero(arguments: Namespace, game: Game, hero: Player) -> int:

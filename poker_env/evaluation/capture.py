@@ -18,7 +18,7 @@ from poker_env.cfr.translation import Translator
 from poker_env.errors import UserError
 from poker_env.evaluation.estimates import Estimate, by_deck, deck_estimate
 from poker_env.evaluation.exact_value import LEAST_ROOM
-from poker_env.evaluation.lbr import LocalBestResponder
+from poker_env.evaluation.lbr import DEFAULT_SETTING, LocalBestResponder
 from poker_env.evaluation.ranges import range_policy_of
 from poker_env.games import Deal, Game
 from poker_env.hand import Hand
@@ -115,6 +115,11 @@ def knows_ranges(player: Player) -> bool:
     except UserError:
         return False
     return True
+
+
+def usual_settings(game: Game, villain: Player) -> tuple[str, ...]:
+    """The LBR settings that hero's win is measured by unless said otherwise; none if villain's policy isn't known."""
+    return (DEFAULT_SETTING,) if game.name == "holdem" and knows_ranges(villain) else ()
 
 
 class TreeWatcher:

@@ -183,11 +183,11 @@ def checkpoints(*players: Player) -> dict[str, str]:
     return {player.name: player.sha256 for player in chain(*mixed) if isinstance(player, _FromFile) and player.sha256}
 
 
-def prompts(*players: Player) -> dict[str, dict[str, str | None]]:
-    """How language models were asked, by player: the style, and whom they were given advice about."""
+def prompts(*players: Player) -> dict[str, dict[str, str | float | None]]:
+    """How language models were asked, by player: the style, whom they were given advice about, the temperature."""
     asked = {player.name: getattr(player, "config", None) for player in players}
     return {
-        name: {"style": config.style, "advisor": config.advisor}
+        name: {"style": config.style, "advisor": config.advisor, "temperature": config.temperature}
         for name, config in asked.items()
         if isinstance(config, PokerConfig)
     }

@@ -8,6 +8,7 @@ import pytest
 
 from poker_env.errors import UserError
 from poker_env.games import make_game
+from poker_env.hand import read_hands
 from poker_env.players.cfr import OPPONENTS
 from poker_env.players.config import PokerConfig
 from recipes import cli, evaluate
@@ -70,6 +71,23 @@ def test_a_language_models_charts_are_its_probabilities_or_what_it_did(tiny_mode
         pictures.append((tmp_path / "preflop_open.png").read_bytes())
         assert json.loads((tmp_path / "results.json").read_text())["exploitability"] == {}
     assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_a_cold_language_model_gives_its_likeliest_answer(tiny_model_dir, tmp_path):
+    pytest.importorskip("torch")
+    arguments = ["--game", "kuhn", "--hero", f"llm:{tiny_model_dir}", "--hands", "40", "--output", str(tmp_path)]
+    answers = {}
+    for temperature in ("1e-6", "1"):
+        evaluate.main([*arguments, "--temperature", temperature])
+        record = json.loads((tmp_path / "results.json").read_text())
+        assert [each["temperature"] for each in record["prompts"].values()] == [float(temperature)]
+        answers[temperature] = {
+            (each.answer.prompt, each.answer.completion)
+            for hand in read_hands(tmp_path / "hands.jsonl")
+            for each in hand.hero_decisions
+        }
+    prompts = {prompt for prompt, _ in answers["1e-6"]}
+    assert len(prompts) == len(answers["1e-6"]) < len(answers["1"])
 
 
 def test_capture_can_be_left_out(tmp_path):
@@ -140,6 +158,9 @@ def test_stakes_are_part_of_the_game(tmp_path):
         (["--hero", "call", "--villain", "call", "--exploitability", "-8"], "-8"),
         (["--hero", "call", "--villain", "call", "--exploitability", "8", "--game", "leduc"], "leduc"),
         (["--hero", "call", "--villain", "call", "--charts", "guessed"], "guessed"),
+        (["--hero", "tag", "--villain", "call", "--temperature", "0.5"], "tag"),
+        (["--hero", "llm:{tiny}", "--villain", "call", "--temperature", "0"], "temperature 0.0"),
+        (["--hero", "lbr", "--villain", "call", "--temperature", "0.5"], "--temperature"),
         (["--hero", "lbr:loose", "--villain", "call"], "loose"),
         (["--hero", "lbr", "--villain", "call", "--hands", "0"], "0 hands"),
         (["--hero", "lbr", "--villain", "call", "--game", "kuhn"], "kuhn"),
@@ -154,10 +175,10 @@ def test_stakes_are_part_of_the_game(tmp_path):
         (["tournament"], "--players"),
     ],
 )
-def test_mistakes_get_one_line_and_code_2(arguments, message, capsys, tmp_path):
+def test_mistakes_get_one_line_and_code_2(arguments, message, capsys, tmp_path, tiny_model_dir):
     (tmp_path / "kuhn_adapter").mkdir()
     PokerConfig(make_game("kuhn"), "a model").save(tmp_path / "kuhn_adapter")
-    places = {"opponents": OPPONENTS, "folder": tmp_path}
+    places = {"opponents": OPPONENTS, "folder": tmp_path, "tiny": tiny_model_dir}
     arguments, message = [part.format(**places) for part in arguments], message.format(**places)
     with pytest.raises(SystemExit) as stop:
         cli.run(lambda: evaluate.main(arguments))
