@@ -28,13 +28,19 @@ from poker_env.errors import UserError, first_line
 
 
 def prepare_run(
-    name: str, resume: bool, base: str | None, opponent: str | None, options: Mapping[str, Any], gpu: str | None
+    name: str,
+    resume: bool,
+    base: str | None,
+    opponent: str | None,
+    options: Mapping[str, Any],
+    gpu: str | None,
+    push: bool,
 ) -> dict[str, Any]:
     """The config of a run and what is known about it, after every check that needs no GPU.
 
     `base` is the YAML to start from (None: the run's own on `resume`, none for a new run), `opponent` a checkpoint on
-    the volume, `gpu` the one asked for. Raises `UserError` for whatever would stop the run. What is quick to check
-    comes first.
+    the volume, `gpu` the one asked for; `push`: whether the adapter shall go to the Hub. Raises `UserError` for
+    whatever would stop the run. What is quick to check comes first.
     """
     folder = require_run(RUNS, name) if resume else new_run(name)
     if resume:
@@ -47,6 +53,11 @@ def prepare_run(
     config = assemble(base or "", {**chosen, "output_dir": str(folder)})
     check_villain(config)
     parsed = check_config(config)
+    if push and Path(parsed.model_name_or_path).is_dir():
+        raise UserError(
+            f"--push-to-hub is for adapters of models on the Hub, and {parsed.model_name_or_path} is a folder: leave "
+            "it out, and push what 'modal volume get' gave you with recipes/push.py --base_model"
+        )
     weights = fetch_model(parsed.model_name_or_path)
     config |= {"game": str(parsed.make_game()), "model_name_or_path": parsed.model_name_or_path}
     gpus = [gpu] if gpu else gpus_for(weights)

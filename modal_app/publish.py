@@ -17,15 +17,14 @@ def check_token() -> None:
         raise UserError(f"the Hub refuses the token ({first_line(error)}): renew it in the Modal secret") from error
 
 
-def upload(adapter: Path, repository: str) -> str:
-    """Upload a folder as a model repository's content and return its address. Raises `UserError` when that fails."""
-    from huggingface_hub import HfApi
+def upload(adapter: Path, repository: str) -> None:
+    """Push a run's adapter with its evaluations and its card, as `recipes/push.py` does; a new repository is private.
+
+    Raises `UserError` when that fails, or the run isn't finished.
+    """
+    from recipes.push import Destination, push
 
     if not adapter.is_dir():
         raise UserError(f"{adapter.parent.name} has no adapter {adapter.name}: it is not finished")
-    try:
-        HfApi().create_repo(repository, private=True, exist_ok=True)
-        HfApi().upload_folder(repo_id=repository, folder_path=adapter, commit_message=f"Run {adapter.parent.name}")
-    except (OSError, ValueError) as error:
-        raise UserError(f"can't push to {repository} ({first_line(error)}): the adapter is on the volume") from error
-    return f"https://huggingface.co/{repository}"
+    again = f"modal run modal_app/train.py --run-name {adapter.parent.name} --resume --push-to-hub {repository}"
+    push(adapter, Destination(repository, private=True), again)

@@ -54,6 +54,7 @@ def preflight(
     options: dict[str, Any],
     gpu: str | None,
     token: bool,
+    push: bool,
 ) -> dict[str, Any]:
     """Everything that can go wrong without a GPU: a dictionary with `error`, or with what is known about the run."""
     from modal_app.preflight import prepare_run
@@ -62,7 +63,7 @@ def preflight(
     try:
         if token:
             check_token()
-        return prepare_run(name, resume, base, opponent, options, gpu)
+        return prepare_run(name, resume, base, opponent, options, gpu, push)
     except UserError as error:
         return {"error": str(error)}
     finally:
@@ -92,7 +93,7 @@ def train(
     report = go_on(RUNS / name, config, cost.Rates(**rates), gpus, max_cost, runs.commit)
     if repository is not None and not report["error"]:
         try:
-            print(f"pushed to {upload(RUNS / name / 'final', repository)}")
+            upload(RUNS / name / "final", repository)
         except UserError as error:
             report["error"] = str(error)
     return report
@@ -104,7 +105,7 @@ def publish(name: str, repository: str) -> dict[str, Any]:
     from modal_app.publish import upload
 
     try:
-        print(f"pushed to {upload(RUNS / name / 'final', repository)}")
+        upload(RUNS / name / "final", repository)
     except UserError as error:
         return {"error": str(error)}
     return {"error": ""}
@@ -177,7 +178,7 @@ def main(
         secrets = [hub_secret(hub_token_secret)] if hub_token_secret else []
         base = read_config(config)
         check = preflight.with_options(secrets=secrets) if secrets else preflight
-        known = check.remote(name, resume, base, gto_checkpoint, options, gpu, bool(secrets))
+        known = check.remote(name, resume, base, gto_checkpoint, options, gpu, bool(secrets), push_to_hub is not None)
         if known.get("error"):
             raise UserError(known["error"])
         if known["finished"]:

@@ -28,9 +28,15 @@ def volumes(tmp_path, monkeypatch):
     return runs, opponents
 
 
-def prepare(tiny_model_dir, resume=False, opponent=None, gpu=None, **options):
+def prepare(tiny_model_dir, resume=False, opponent=None, gpu=None, push=False, **options):
     base = None if resume else CONFIG.format(model=tiny_model_dir)
-    return prepare_run("run", resume, base, opponent, {"num_epochs": 2, **options}, gpu)
+    return prepare_run("run", resume, base, opponent, {"num_epochs": 2, **options}, gpu, push)
+
+
+def test_an_adapter_that_nobody_could_load_is_not_pushed(volumes, tiny_model_dir):
+    assert prepare(tiny_model_dir)["epochs"] == 2
+    with pytest.raises(UserError, match="is a folder"):
+        prepare(tiny_model_dir, push=True)
 
 
 def test_options_go_on_top_of_the_yaml():

@@ -9,7 +9,7 @@ import signal
 
 import numpy as np
 import pytest
-from fake_hub import TOKEN, running_hub
+from fake_hub import running_hub
 from fake_modal.containers import PROJECT
 from safetensors.numpy import load_file
 from tiny import CONFIG, MODEL
@@ -79,14 +79,15 @@ def test_the_quick_start(cloud, opponent, tiny_model_dir, tiny_config, tmp_path)
     here = tmp_path / "here"
     here.mkdir()
     shutil.copy(opponent, here)
-    shutil.copytree(tiny_model_dir, cloud.volume(CACHE_VOLUME) / MODEL)
     shutil.copytree(tiny_model_dir, here / "my_model")
     outputs = {}
     with running_hub() as hub:
-        cloud.control.secrets["huggingface-secret"] = {"HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.url}
+        hub.repos["tester/tiny"] = {path.name: path.read_bytes() for path in tiny_model_dir.iterdir()}
+        hub.commits["tester/tiny"] = ["a model"]
+        cloud.control.secrets["huggingface-secret"] = hub.environment("/mnt/cache/huggingface")
         for command in commands("## Quick start", "## Options"):
             if command[:2] == ["run", "modal_app/train.py"]:  # what it takes seconds, not hours, with
-                command += ["--config", str(tiny_config), "--model-name", f"/mnt/cache/{MODEL}", "--num-epochs", "2"]
+                command += ["--config", str(tiny_config), "--model-name", "tester/tiny", "--num-epochs", "2"]
                 command += ["--episodes-per-epoch", "16", "--push-to-hub", "somebody/poker"]
                 outputs["train"] = cloud.modal(*command)
             elif command[0] == "run":
@@ -127,10 +128,10 @@ def test_the_quick_start(cloud, opponent, tiny_model_dir, tiny_config, tmp_path)
     # What came back, and what the Hub got
     final = here / "first" / "final"
     assert load_file(final / "adapter_model.safetensors").keys()
-    assert (
-        hub.files["somebody/poker"]["adapter_model.safetensors"] == (final / "adapter_model.safetensors").read_bytes()
-    )
-    assert hub.files["somebody/again"] == hub.files["somebody/poker"]
+    pushed = hub.repos["somebody/poker"]
+    assert pushed["adapter_model.safetensors"] == (final / "adapter_model.safetensors").read_bytes()
+    assert hub.private["somebody/poker"] and b"mbb/hand" in pushed["README.md"]
+    assert hub.repos["somebody/again"].keys() == pushed.keys()
     train_locally(tmp_path / "local", opponent, tiny_model_dir, epochs=2)
     same_run(cloud.volume(RUNS_VOLUME) / "first", tmp_path / "local", epochs=2)
     for command in commands("## Volumes", "## Long runs"):
@@ -139,7 +140,7 @@ def test_the_quick_start(cloud, opponent, tiny_model_dir, tiny_config, tmp_path)
     assert len(read_epochs(here)) == 2 and not (cloud.volume(RUNS_VOLUME) / "first").exists()
 
     config = json.loads((final / "poker_config.json").read_text())
-    assert config["base_model"] == f"/mnt/cache/{MODEL}"  # which is elsewhere on this machine
+    assert config["base_model"] == "tester/tiny"  # which is gone
     (final / "poker_config.json").write_text(json.dumps({**config, "base_model": str(tiny_model_dir)}))
     assert PokerLLMAgent.load(str(final)).get_action_token(PROMPT, seed=1) in ("A0", "A1")
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fake_hub import TOKEN
 from huggingface_hub import ModelCard, constants
 
 from poker_env.errors import UserError
@@ -21,7 +22,6 @@ from recipes.train import main as train
 ROOT = Path(__file__).parents[2]
 BASE = "somebody/tiny"
 CHARTS = {"winnings.png", "pot_sizes.png", "action_mix.png"}
-TOKEN = "hf_write_token_of_the_tests"  # of conftest.py
 
 
 def training(base_model):
