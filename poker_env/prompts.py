@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from poker_env.menu import MenuItem
-from poker_env.state import Move, Observation, position
+from poker_env.state import Move, Observation, position, street_base
+from poker_env.suits import rename_suits
 
 STYLES = ("compact", "classic")
 
@@ -41,7 +42,8 @@ def build_messages(
 ) -> Messages:
     """The chat messages for one decision, with advice where there is any.
 
-    In `compact` what depends on hole cards comes last, so that a batch shares its prefix.
+    In `compact` what depends on hole cards comes last, so that a batch shares its prefix, and hold'em's suits have
+    names under which situations that differ only in their suits are one prompt.
     """
     if style == "classic":
         return [{"role": "user", "content": _classic(observation, menu, advice)}]
@@ -85,9 +87,12 @@ def _compact(observation: Observation, menu: Sequence[MenuItem], advice: Advice 
     if raises:
         verb = "bet" if raises[0].kind == "bet" else "raise to"
         lines.append(f"{verb} " + " ".join(f"{item.token}={_compact_size(observation, item)}" for item in raises))
-    if observation.board:
-        lines.append("Board " + " ".join(observation.board))
-    lines.append("Hand " + " ".join(observation.hole))
+    hole, board = observation.hole, observation.board
+    if game.name == "holdem":
+        hole, board = rename_suits(hole, board)
+    if board:
+        lines.append("Board " + " ".join(board))
+    lines.append("Hand " + " ".join(hole))
     if advice is not None:
         lines.append(_compact_advice(advice, raises))
     return "\n".join(lines)
@@ -187,10 +192,7 @@ def _classic_move(observation: Observation, move: Move) -> str:
 
 
 def _street_base(observation: Observation, street: int | None = None) -> int:
-    """Chips each player had put in before a street began (both the same): bets are named by what they make on it."""
-    street = observation.street if street is None else street
-    antes = 0 if observation.game.name == "holdem" else 1
-    return max((move.to for move in observation.moves if move.street < street), default=antes)
+    return street_base(observation.game, observation.moves, observation.street if street is None else street)
 
 
 def _bb(observation: Observation, chips: float) -> str:

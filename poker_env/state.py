@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyspiel
@@ -225,6 +226,12 @@ def _hash(text: str) -> int:
 def _unit(seed: int) -> float:
     """The number in [0, 1) that 64 bits stand for."""
     return (seed >> 11) / 2**53
+
+
+def street_base(game: Game, moves: Iterable[Move], street: int) -> int:
+    """Chips each player had put in before a street (both the same): players name bets by what they make on it."""
+    antes = 0 if game.name == "holdem" else 1
+    return max((move.to for move in moves if move.street < street), default=antes)
 
 
 def position(game: Game, seat: int) -> str:

@@ -13,6 +13,7 @@ from poker_env.menu import make_menu
 from poker_env.players import make_player
 from poker_env.prompts import STYLES, Advice, build_messages, offered_tokens, parse_answer
 from poker_env.state import CALL, HandState
+from poker_env.suits import rename_suits
 from poker_env.table import play
 
 GAMES = [make_game("kuhn"), make_game("leduc"), make_game("holdem"), Game("holdem", 3, 7, 400)]
@@ -80,13 +81,16 @@ def test_the_hidden_cards_above_do_change():
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("game", GAMES, ids=str)
 def test_own_cards_board_and_betting_all_change_a_prompt(game, style):
-    """One prompt names one situation: own cards, board and history, whoever is hero."""
+    """One prompt names one situation: own cards, board and history, whoever is hero; a compact one up to suits."""
     rng = np.random.default_rng(0)
     situations: dict[str, set] = {}
     for deal in make_deals(game, 300, 0):
         for hand, observation, menu in random_hand(game, deal, rng):
             actions = tuple(move.action if game.name != "holdem" else (move.kind, move.street) for move in hand.moves)
-            situation = (observation.seat, observation.hole, observation.board, actions)
+            cards = observation.hole, observation.board
+            if game.name == "holdem" and style == "compact":
+                cards = rename_suits(*cards)
+            situation = (observation.seat, cards, actions)
             situations.setdefault(text_of(build_messages(observation, menu, style)), set()).add(situation)
     assert len(situations) >= {"kuhn": 12, "leduc": 100}.get(game.name, 400)
     assert all(len(same) == 1 for same in situations.values())
@@ -146,8 +150,8 @@ River, BTN, pot 24, to call 6
 you call, opp raise 3, you call / opp check, you check / opp check, you check / opp bet 3, you raise 6, opp raise 12
 A0=fold A1=call
 raise to A2=22 A3=27 A4=34 A5=42 A6=57 A7=all-in
-Board Kh 7d 2c Qd 3s
-Hand 9c 8c"""
+Board Kh 7d 2s Qd 3c
+Hand 9s 8s"""
 
 RIVER_ACTIONS = [CALL, 300, CALL, CALL, CALL, CALL, CALL, 600, 900, 1_500]
 
@@ -208,7 +212,10 @@ def test_compact_prompts_share_their_rules_and_end_with_the_hole_cards():
         for deal in make_deals(game, 20, 0):
             for _, observation, menu in random_hand(game, deal, np.random.default_rng(0)):
                 system, user = build_messages(observation, menu, "compact")
-                assert user["content"].splitlines()[-1] == "Hand " + " ".join(observation.hole)
+                hole = observation.hole
+                if game.name == "holdem":
+                    hole, _ = rename_suits(hole, observation.board)
+                assert user["content"].splitlines()[-1] == "Hand " + " ".join(hole)
                 messages.append(system)
         assert all(message == messages[0] for message in messages)
 
