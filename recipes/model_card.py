@@ -154,7 +154,7 @@ def _results(publication: Publication) -> str:
     rows = [row for record in publication.evaluations for row in _result_rows(record)]
     if publication.before is not None:
         rows += _result_rows(publication.before, who="before training: ")
-    table = _table(("against", "mbb/hand ± 95 %", "estimator", "hands", "hands won", "legal answers"), rows)
+    table = _table(("against", "mbb/hand [95 %]", "estimator", "hands", "hands won", "legal answers"), rows)
     captures = [
         f"Capture of `{record['villain']}`: {_capture(reference, capture)}."
         for record in publication.evaluations
@@ -174,7 +174,7 @@ def _result_rows(record: Record, who: str = "") -> Iterator[tuple[str, ...]]:
         estimate = record["estimates"][estimator]
         yield (
             f"{who}`{record['villain']}`",
-            _with_margin(estimate),
+            _with_interval(estimate),
             _estimator(estimator),
             f"{estimate['hands']:,}" if estimate["hands"] else "none needed",
             f"{record['win_rate']:.1%}",
@@ -274,11 +274,11 @@ def _quoted(record: Record) -> list[str]:
     return list(dict.fromkeys([record["headline"], *(["exact"] if "exact" in record["estimates"] else [])]))
 
 
-def _with_margin(estimate: Mapping[str, Any]) -> str:
+def _with_interval(estimate: Mapping[str, Any]) -> str:
     mean, interval = estimate["mbb_per_hand"], estimate["ci95"]
     if not estimate["hands"]:
         return f"{mean:+,.1f}"
-    return f"{mean:+,.0f} ± " + ("unknown" if interval is None else f"{(interval[1] - interval[0]) / 2:,.0f}")
+    return f"{mean:+,.0f}" + ("" if interval is None else f" [{interval[0]:+,.0f}, {interval[1]:+,.0f}]")
 
 
 def _capture(reference: str, capture: Mapping[str, Any]) -> str:

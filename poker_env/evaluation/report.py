@@ -143,21 +143,20 @@ def page(evaluation: Evaluation, record: dict[str, Any], figures: dict[str, Any]
 def _headline(record: dict[str, Any]) -> Markup:
     estimate = record["estimates"][record["headline"]]
     mean, interval = estimate["mbb_per_hand"], estimate.get("ci95")
-    margin = f" ± {max(mean - interval[0], interval[1] - mean):,.0f}" if interval else ""
     verdict, kind = "Hero's win rate can't be told from 0 yet.", ""
     if interval and interval[0] > 0:
         verdict, kind = "Hero wins.", "good"
     elif interval and interval[1] < 0:
         verdict, kind = "Hero loses.", "bad"
-    bounds = f" 95 % interval: {_signed(interval[0])} to {_signed(interval[1])}." if interval else ""
+    bounds = f"95 % interval: {_signed(interval[0])} to {_signed(interval[1])}. " if interval else ""
     played = f"{record['hands']:,} hands on {record['deals']:,} decks, seed {record['seed']}"
     name = record["headline"]
     meaning = f" ({ESTIMATORS[name]})" if name in ESTIMATORS else ""
     hashes = [f"{player}: {digest[:12]}…" for player, digest in record.get("checkpoints", {}).items()]
     origin = "; ".join([*hashes, record.get("command", "")])
     return Markup(
-        f'<div class="headline"><strong class="{kind}">{_signed(mean)}{margin} mbb/hand</strong>\n'
-        f"<p>{escape(verdict + bounds)}</p>\n"
+        f'<div class="headline"><strong class="{kind}">{_signed(mean)} mbb/hand</strong>\n'
+        f"<p>{escape(bounds + verdict)}</p>\n"
         f'<p class="quiet">Estimator: {escape(title(name) + meaning)}. {escape(played)}.</p>\n'
         f'<p class="quiet"><code>{escape(origin)}</code></p></div>'
     )

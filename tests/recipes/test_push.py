@@ -128,7 +128,7 @@ def test_the_card_says_what_results_json_says(finished_run, tmp_path, capsys):
     text = card.text
     low, high = record["estimates"]["aivat"]["ci95"]
     mean = record["estimates"]["aivat"]["mbb_per_hand"]
-    assert f"| `cfr:weak` | {mean:+,.0f} ± {(high - low) / 2:,.0f} | AIVAT | 20 |" in text
+    assert f"| `cfr:weak` | {mean:+,.0f} [{low:+,.0f}, {high:+,.0f}] | AIVAT | 20 |" in text
     for needed in (record["checkpoints"]["cfr:weak"], record["command"], "before training", "llm:tester/kuhn", "MIT"):
         assert needed.lower() in text.lower()
     pictures = {line.rpartition("(")[2].rstrip(")") for line in text.splitlines() if line.startswith("![")}

@@ -134,8 +134,8 @@ def test_the_numbers_are_there(reports, name):
     folder, _, record = reports[name]
     text = page_of(folder).text
     headline = record["estimates"][record["headline"]]
-    margin = max(abs(end - headline["mbb_per_hand"]) for end in headline["ci95"])
-    assert f"{headline['mbb_per_hand']:+,.0f} ± {margin:,.0f} mbb/hand".replace("-", "−") in text
+    told = [f"{value:+,.0f}".replace("-", "−") for value in (headline["mbb_per_hand"], *headline["ci95"])]
+    assert f"{told[0]} mbb/hand" in text and f"95 % interval: {told[1]} to {told[2]}." in text
     for estimate in [*record["estimates"].values(), *record["by_seat"].values()]:
         assert f"{estimate['mbb_per_hand']:+,.0f}".replace("-", "−").replace("+0", "0").replace("−0", "0") in text
     assert f"{record['hands']:,} hands on {record['deals']:,} decks, seed {record['seed']}" in text
