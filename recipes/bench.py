@@ -7,6 +7,7 @@
     python recipes/bench.py coverage --json coverage.json
     python recipes/bench.py variance --json variance.json
     python recipes/bench.py learning --json learning.json
+    python recipes/bench.py import --json import.json
 
 solver    iterations per second and core of the solver, against the same traversal written as a plain recursion
 lookup    decisions per second of a blueprint at the table, and milliseconds for the bucket of a hand never seen
@@ -16,14 +17,16 @@ coverage  % of evaluations of tag against cfr whose 95 % interval holds the long
 variance  how noisy the policy gradient is with luck taken out of the returns in one way or another: its noise scale in
           hands, see recipes/variance.py
 learning  what is learned from how many hands with that; the curves beside the figures, as learning.png
+import    seconds to import `poker_env`, and what playing a bot needs of it, in a new process
 
-All but the last two on one core, in seconds of processor time, so that a busy machine changes little.
+All but variance and learning on one core, in seconds of processor time, so that a busy machine changes little.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -371,6 +374,18 @@ def bench_learning(blueprint: Blueprint, plot_to: Path | None = None) -> dict[st
     return figures
 
 
+def bench_import(blueprint: Blueprint) -> dict[str, Figure]:
+    """How long a script waits before it can begin; the best of some processes."""
+
+    def seconds(modules: str) -> float:
+        program = f"import time; start = time.process_time(); import {modules}; print(time.process_time() - start)"
+        command = [sys.executable, "-c", program]
+        return min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(REPEATS))
+
+    needed = {"poker_env": "poker_env", "to play a bot": "poker_env.table, poker_env.players.cfr"}
+    return {name: Figure("s", {"processor time": seconds(modules)}) for name, modules in needed.items()}
+
+
 def _interval(found: Estimate) -> dict[str, float]:
     return {"mean": found.mbb_per_hand, "± 95 %": found.half_width or 0.0, "hands": float(found.hands)}
 
@@ -383,6 +398,7 @@ BENCHES: dict[str, Callable[[Blueprint], dict[str, Figure]]] = {
     "coverage": bench_coverage,
     "variance": bench_variance,
     "learning": bench_learning,
+    "import": bench_import,
 }
 
 if __name__ == "__main__":

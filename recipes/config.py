@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -22,7 +23,12 @@ from poker_env.menu import POT_FRACTIONS
 from poker_env.players.config import PokerConfig
 from poker_env.players.mixture import mixture_spec
 from poker_env.players.models import best_dtype
+from recipes.tracking import check_trackers, tell_nobody
 from reward_fns import RewardSpec, load_reward
+
+tell_nobody()
+
+CONFIGS = Path(__file__).with_name("configs")
 
 BASELINES = ("batch_mean", "leave_one_out")
 
@@ -128,6 +134,13 @@ class ExploitConfig(GRPOConfig):
         metadata={"help": "epochs between exact evaluations; 0: none; default: 1 in Kuhn, 5 in Leduc, 0 in hold'em"},
     )
     show_hands: int = field(default=1, metadata={"help": "hands replayed on the terminal each epoch"})
+    report_to: None | str | list[str] = field(  # noqa: RUF036 the parser goes by the second
+        default="none", metadata={"help": "trackers: tensorboard, trackio, wandb; none: nothing is told to anybody"}
+    )
+    project: str = field(default="exploitative-poker", metadata={"help": "a project's name, for trackio and wandb"})
+    run_name: str | None = field(
+        default=None, metadata={"help": "the run's name there; default: the name of output_dir"}
+    )
     resume: bool = field(default=False, metadata={"help": "continue the run in output_dir from its last saved epoch"})
 
     # TRL's options with other defaults, for the reasons named
@@ -165,6 +178,7 @@ class ExploitConfig(GRPOConfig):
         # The rollout scales by the decisions' standard deviation; the trainer's would be that of merged rows.
         self.scale_advantages, self.scale_rewards = self.scale_rewards == "batch", "none"
         super().__post_init__()
+        self.run_name = self.run_name or Path(str(self.output_dir)).name
 
     def poker(self) -> PokerConfig:
         """How the model is asked, to be saved beside the adapter."""
@@ -270,6 +284,7 @@ class ExploitConfig(GRPOConfig):
             raise UserError("mask_truncated_completions would mask every answer that stops at its action token")
         if self.use_vllm:
             raise UserError("use_vllm is not supported: answers are sampled by the model that is trained")
+        check_trackers(self.report_to)
         if self.villain.startswith(("llm:", "human")):
             raise UserError(f"villain {self.villain!r} can't be trained against: name a bot")
 
@@ -286,8 +301,18 @@ def _load_reward(reward: str | dict[str, Any]) -> RewardSpec:
     return load_reward(reward["name"], reward.get("weight", 1.0), reward.get("args"))
 
 
+def shipped_configs() -> list[str]:
+    """Names of the configs that come with the package."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def find_config(name: str) -> str:
+    """The path of a config: `name` itself, where it isn't the name of one that comes with the package."""
+    return str(CONFIGS / f"{name}.yaml") if name in shipped_configs() and not Path(name).is_file() else name
+
+
 def parse_config(argv: Sequence[str] | None = None) -> ExploitConfig:
-    """The config of `--config FILE.yaml` and command-line overrides. Raises `UserError` for what can't be parsed."""
+    """The config of `--config FILE_OR_NAME` and what overrides it. Raises `UserError` for what can't be parsed."""
 
     # TRL's own use of a name that transformers is about to change
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing. is deprecated", category=FutureWarning)
@@ -298,7 +323,10 @@ def parse_config(argv: Sequence[str] | None = None) -> ExploitConfig:
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[-1:] == ["--config"]:
-        raise UserError("--config needs a file: recipes/configs holds some")
+        raise UserError(f"--config needs a file, or the name of one of ours: {', '.join(shipped_configs())}")
+    if "--config" in arguments:
+        place = arguments.index("--config") + 1
+        arguments[place] = find_config(arguments[place])
     try:
         config, unknown = Parser(ExploitConfig).parse_args_and_config(arguments, return_remaining_strings=True)
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 METRICS_FILE = "metrics.jsonl"
+
+TRAINER_METRICS = ("loss", "entropy", "kl", "grad_norm", "learning_rate")
+"""Those that are the trainer's own, which trackers have by these names."""
 
 
 def epoch_metrics(epoch: int, hands: EpochHands, logs: dict[str, float], seconds: float) -> dict[str, Any]:
@@ -42,13 +45,15 @@ def epoch_metrics(epoch: int, hands: EpochHands, logs: dict[str, float], seconds
         "rows": hands.rows,
         "tokens_saved": hands.tokens_saved,
         "prompt_tokens_saved": hands.prompt_tokens_saved,
-        "loss": logs.get("loss"),
-        "entropy": logs.get("entropy"),
-        "kl": logs.get("kl"),
-        "grad_norm": logs.get("grad_norm"),
-        "learning_rate": logs.get("learning_rate"),
+        **{name: logs.get(name) for name in TRAINER_METRICS},
         "hands_per_second": len(hands.payoffs_bb) / hands.seconds,
     }
+
+
+def untracked(row: Mapping[str, Any], tracked: Iterable[str]) -> dict[str, float]:
+    """Those numbers of a line that neither the trainer logs nor are among `tracked`, which it was told to log."""
+    known = {"epoch", *TRAINER_METRICS, *tracked}
+    return {name: value for name, value in row.items() if name not in known and isinstance(value, int | float)}
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:

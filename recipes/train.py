@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from datasets import Dataset
@@ -22,7 +23,9 @@ from transformers.utils import logging as transformers_logging
 from trl import GRPOTrainer
 
 from poker_env.advisor import load_advisor
+from poker_env.evaluation.capture import usual_settings
 from poker_env.evaluation.match import Evaluation, evaluate
+from poker_env.evaluation.report import write_report
 from poker_env.evaluation.results import comparison_table, write_results
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.models import load_model, load_tokenizer
@@ -34,6 +37,7 @@ from recipes.exact import ExactWatch
 from recipes.metrics import read_metrics
 from recipes.push import Destination, push
 from recipes.rollout import Rollout, trl_reward_functions
+from recipes.tracking import trackers_of
 from recipes.trainer import TreeTrainer
 from recipes.warm_start import FOLDER, warm_start
 from recipes.watch import Watcher
@@ -78,6 +82,7 @@ def train(config: ExploitConfig, command: str) -> None:
         load_advisor(config.villain, rollout.game)  # complains now, not after a warm start
     watcher = Watcher(config, rollout, tokenizer, console, ExactWatch.of(config, rollout.villain))
     trainer = make_trainer(config, starting_model(config, rollout, console), tokenizer, rollout, [watcher])
+    watcher.trackers = trackers_of(trainer, folder)
     console.print(
         f"[bold]{config.model_name_or_path}[/] against [bold]{rollout.villain.name}[/] at {config.make_game()}: "
         f"{config.num_epochs} epochs of {config.episodes_per_epoch} hands, {config.rows_per_epoch} rows each, "
@@ -146,14 +151,12 @@ def judge(trainer: GRPOTrainer, rollout: Rollout, folder: Path, command: str, *,
         return None
     model = trainer.accelerator.unwrap_model(trainer.model)
     hero = LLMPlayer(model, trainer.processing_class, config.poker(), config.model_name_or_path)
-    arguments = (rollout.game, hero, rollout.villain, config.eval_hands, config.seed + EVALUATION_SEED_OFFSET)
-    if adapter:
-        hero.name = f"llm:{Path(str(config.output_dir)) / 'final'}"
-        evaluation = evaluate(*arguments)
-    else:
-        with model.disable_adapter():
-            evaluation = evaluate(*arguments)
-    write_results(folder, evaluation, command)
+    with nullcontext() if adapter else model.disable_adapter():
+        if adapter:
+            hero.name = f"llm:{Path(str(config.output_dir)) / 'final'}"
+        game, villain, seed = rollout.game, rollout.villain, config.seed + EVALUATION_SEED_OFFSET
+        evaluation = evaluate(game, hero, villain, config.eval_hands, seed, lbr=usual_settings(game, villain))
+        write_report(folder, evaluation, write_results(folder, evaluation, command))
     return evaluation
 
 

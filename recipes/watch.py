@@ -12,17 +12,19 @@ from rich.markup import escape
 from rich.panel import Panel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from poker_env.files import write_atomically
 from poker_env.hand import Hand, write_hands
 from recipes.checkpoints import copy_adapter, epoch_folder, mark_complete, save_adapter
 from recipes.config import ExploitConfig
 from recipes.exact import ExactWatch, describe
-from recipes.metrics import epoch_metrics, plot_learning_curve, read_metrics, write_metrics
+from recipes.metrics import epoch_metrics, plot_learning_curve, read_metrics, untracked, write_metrics
 from recipes.returns import discounted_returns
 from recipes.rollout import Rollout
+from recipes.tracking import track
 from reward_fns import RewardSpec
 
 SAVED_HANDS = 8
-"""Hands of each epoch that are kept in `hands/`, prompts and answers included."""
+"""Hands of each epoch that are kept in `hands/`, as records and in words, and sent to trackers."""
 
 
 class Watcher(TrainerCallback):
@@ -37,6 +39,8 @@ class Watcher(TrainerCallback):
         self.tokenizer = tokenizer
         self.console = console
         self.exact = exact
+        self.trackers: Sequence[TrainerCallback] = ()
+        """The trainer's callbacks that report to trackers, to be told what the trainer doesn't know of."""
         self.run = Path(str(config.output_dir))
         self._started = time.monotonic()
         self._first_epoch = 0
@@ -77,8 +81,12 @@ class Watcher(TrainerCallback):
         self._best = best_adapter(row, epochs)
         epochs.append(row)
         write_metrics(self.run, epochs)
-        write_hands(self.run / "hands" / f"epoch_{number:03d}.jsonl", self.rollout.hands[:SAVED_HANDS])
-        self._print(row)
+        hands = self.rollout.hands[:SAVED_HANDS]
+        told = [replay(hand, self.rollout.rewards, self.config.gamma) for hand in hands]
+        write_hands(self.run / "hands" / f"epoch_{number:03d}.jsonl", hands)
+        write_atomically(self.run / "hands" / f"epoch_{number:03d}.txt", "\n\n\n".join(told) + "\n")
+        track(self.trackers, untracked(row, self.rollout.metrics()), told, args, state, control)
+        self._print(row, told[: self.config.show_hands])
         plot_learning_curve(self.run, epochs, f"{self.config.model_name_or_path} against {self.config.villain}")
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -90,9 +98,9 @@ class Watcher(TrainerCallback):
                 copy_adapter(epoch_folder(self.run, self._best), self.run / "best")
             mark_complete(self.run, state.global_step)
 
-    def _print(self, row: dict[str, Any]) -> None:
-        for hand in self.rollout.hands[: self.config.show_hands]:
-            self.console.print(Panel(escape(replay(hand, self.rollout.rewards, self.config.gamma)), title="one hand"))
+    def _print(self, row: dict[str, Any], hands: Sequence[str]) -> None:
+        for hand in hands:
+            self.console.print(Panel(escape(hand), title="one hand"))
         elapsed = time.monotonic() - self._started
         left = elapsed / (row["epoch"] - self._first_epoch) * (self.config.num_epochs - row["epoch"])
         margin = "" if row["bb_ci95"] is None else f" ± {row['bb_ci95']:.1f}"

@@ -38,4 +38,6 @@ def make_player(spec: str, game: Game) -> Player:
         from poker_env.players.llm import load_llm_player
 
         return load_llm_player(argument, game)
+    if kind == "human":
+        raise UserError("player 'human' plays at recipes/play.py alone: python recipes/play.py --against PLAYER")
     raise UserError(f"unknown player {spec!r}: choose one of {', '.join(PLAYER_SPECS)}")

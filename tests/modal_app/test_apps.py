@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fake_modal.containers import PROJECT
 
-from modal_app import cost, evaluate, solve, train
+from modal_app import cost, evaluate, play, solve, train
 from modal_app.common import OPPONENTS_VOLUME, RUNS_VOLUME, pinned
 
 HOUR = 3600
@@ -22,6 +22,7 @@ ASKED_FOR = {
     "train.status": ([], 300, None, False, READ_RUNS),
     "evaluate.preflight": ([], HOUR, None, False, READ_OPPONENTS | READ_RUNS | CACHE),
     "evaluate.evaluate": ([], 4 * HOUR, 1, True, READ_OPPONENTS | RUNS | CACHE),
+    "play.preflight": ([], HOUR, None, False, READ_OPPONENTS | READ_RUNS | CACHE),
     "solve.solve": ([], 24 * HOUR, 3, True, {"/mnt/opponents": (OPPONENTS_VOLUME, False)} | CACHE),
 }
 
@@ -37,7 +38,7 @@ def test_what_each_function_asks_for(name):
 
 
 def test_every_function_is_checked():
-    apps = [(module.__name__.split(".")[1], module.app) for module in (train, evaluate, solve)]
+    apps = [(module.__name__.split(".")[1], module.app) for module in (train, evaluate, solve, play)]
     assert {f"{name}.{function}" for name, app in apps for function in app._local_state.functions} == set(ASKED_FOR)
 
 

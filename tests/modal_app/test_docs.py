@@ -9,7 +9,7 @@ import pytest
 from fake_modal.containers import PROJECT
 from modal.cli.entry_point import entrypoint_cli
 
-from modal_app import evaluate, solve, train
+from modal_app import evaluate, play, solve, train
 
 PAGES = [
     PROJECT / "README.md",
@@ -51,7 +51,7 @@ def test_a_wrong_one_is_not(monkeypatch):
         parse("modal run modal_app/train.py --num-epochs many")
 
 
-@pytest.mark.parametrize("app", [train, evaluate, solve])
+@pytest.mark.parametrize("app", [train, evaluate, solve, play])
 def test_the_page_lists_every_option_and_no_other(app):
     page = (PROJECT / "docs" / "modal.md").read_text()
     options = {f"--{name.replace('_', '-')}" for name in inspect.signature(app.main.info.raw_f).parameters}

@@ -120,3 +120,9 @@ def test_minutes_of_a_solving_curve_must_rise(minutes, tmp_path):
 def test_a_solving_curve_needs_deals_for_its_intervals(tmp_path):
     with pytest.raises(UserError, match="--deals 9: give at least 10"):
         solving_curve.main(["--deals", "9", "--output", str(tmp_path / "x")])
+
+
+def test_imports_are_timed(monkeypatch):
+    monkeypatch.setattr(bench, "REPEATS", 1)
+    figures = bench.bench_import(Blueprint)
+    assert 0 < figures["poker_env"].sides["processor time"] < figures["to play a bot"].sides["processor time"]

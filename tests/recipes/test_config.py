@@ -38,6 +38,8 @@ def parse(*argv):
         (["--no_such_option", "1"], "no_such_option"),
         (["--num_epochs", "many"], "invalid int value"),
         (["--config", "no/such/file.yaml"], "no/such/file.yaml"),
+        (["--config"], "--config needs a file, or the name of one of ours: .*kuhn"),
+        (["--report_to", "visdom"], "unknown report_to 'visdom'"),
     ],
 )
 def test_mistakes_are_named(argv, message):
@@ -65,6 +67,18 @@ def test_yaml_and_command_line(tmp_path):
         ("bluff", 2.0, {"bonus": 0.25}),
     ]
     assert config.reward_weights == [1.0, 2.0]
+
+
+def test_a_config_of_ours_goes_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse("--config", "leduc").make_game().name == "leduc"
+    (tmp_path / "leduc").write_text("game: kuhn\n")  # a file goes first
+    assert parse("--config", "leduc").make_game().name == "kuhn"
+
+
+def test_a_run_goes_by_its_folder_s_name():
+    assert parse_config(["--game", "kuhn", "--output_dir", "runs/mine"]).run_name == "mine"
+    assert parse("--run_name", "other").run_name == "other"
 
 
 def test_a_mixture_of_villains_in_yaml_is_a_spec(tmp_path):

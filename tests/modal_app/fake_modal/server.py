@@ -107,6 +107,9 @@ class ControlPlane:
     async def AppHeartbeat(self, request) -> Empty:
         return Empty()
 
+    async def AppGetByDeploymentName(self, request) -> api_pb2.AppGetByDeploymentNameResponse:
+        return api_pb2.AppGetByDeploymentNameResponse()  # every deployment is a new one
+
     async def AppPublish(self, request) -> api_pb2.AppPublishResponse:
         return api_pb2.AppPublishResponse()
 
@@ -372,7 +375,9 @@ class ControlPlane:
 
 
 def _handle(function_id: str, app: App, definition: api_pb2.Function) -> api_pb2.FunctionHandleMetadata:
+    label = definition.webhook_config.requested_suffix
     return api_pb2.FunctionHandleMetadata(
+        web_url=f"https://fake--{label}.modal.example" if label else "",
         function_name=definition.function_name,
         function_type=definition.function_type,
         function_schema=definition.function_schema,

@@ -1,0 +1,305 @@
+"""Every command in the documents is parsed, and run in a short setting, or it says here why not."""
+
+import argparse
+import functools
+import importlib
+import io
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from poker_env.cfr.checkpoint import load_checkpoint
+from poker_env.errors import UserError
+from poker_env.players.cfr import OPPONENTS
+from recipes import config
+
+ROOT = Path(__file__).parents[1]
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "poker_env/opponents/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+    *sorted((ROOT / "recipes" / "configs").glob("*.yaml")),
+]
+
+PROGRAMS = "make|python|accelerate|modal|pip|hf|mkdir|source|tensorboard|trackio|pre-commit|jupyter|git|cd"
+
+STAND_INS = {"BOT": "tag", "SETTING": "fcpa", "NAME.yaml": "balanced.yaml", "FILE": "mine.npz", "SEED": "1"}
+"""What the documents leave to the reader, where it has to be one of a few."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Options that make a command short, after its own. Of a rule's commands only the first one isn't slow."""
+
+    options: str = ""
+    slow: bool = False
+    """Whether that one is, too."""
+
+
+@dataclass(frozen=True)
+class Not:
+    """Why a command is only parsed."""
+
+    reason: str
+
+
+SHORT = (
+    "--model_name_or_path {model} --dtype float32 --num_epochs 1 --episodes_per_epoch 8 --rows_per_epoch 16 "
+    "--per_device_train_batch_size 16 --updates_per_epoch 1 --warm_start_hands 12 --warm_start_steps 2 "
+    "--warm_start_batch_size 4 --eval_hands 4 --show_hands 0 --output_dir {out}"
+)
+TABLES = Not("makes tables of card buckets first: minutes, 406 MB")
+
+RULES = {
+    # The first that fits at a command's beginning counts; placeholders are those of `world`.
+    r"make (train|test|test-slow|setup|lint|format)\b": Not("installs, then minutes; `make -n` has to know it"),
+    r"make PYTHON=": Not("installs, then minutes; `make -n` has to know it"),
+    r"pip check": Not("says nothing of ours"),
+    r"pip install": Not("from a registry; the example package and the wheel are installed by tests of their own"),
+    r"(source|mkdir|cd|git) ": Not("says nothing of ours"),
+    r"pre-commit install": Not("changes the clone"),
+    r"python -m build": Not("tests/test_package.py builds"),
+    r"python -m modal_app\.cost": Not("tests/modal_app/test_cost.py"),
+    r"modal ": Not("needs a Modal account; tests/modal_app/test_docs.py parses it, its fake of Modal runs the apps"),
+    r"hf auth login": Not("needs an account"),
+    r"(tensorboard|trackio) ": Not("a server that others wrote"),
+    r"accelerate launch -m recipes\.train": Not("in an environment without the clone; tests/test_package.py (slow)"),
+    r"python -m recipes\.evaluate": Not("in an environment without the clone; tests/test_package.py"),
+    r"python (-m )?recipes[./]NAME": Not("stands for any of them"),
+    r".*recipes/(train|warm_start)\.py --config \S+holdem_(advised|gpu).yaml": TABLES,
+    r"accelerate launch recipes/train\.py --config recipes/configs/quickstart\.yaml$": Not("`world` begins with it"),
+    r".*recipes/train\.py .*--rewards .*my_rewards": Run(SHORT),
+    r".*recipes/train\.py .*--push_to_hub": Not("needs a Hub token; tests/recipes/test_push.py, on a fake of the Hub"),
+    r".*recipes/train\.py --config": Run(SHORT, slow=True),
+    r"accelerate launch recipes/train\.py$": Not("means the one with --config beside it"),
+    r"python recipes/evaluate\.py .*llm:ORG/NAME": Not("from the Hub; tests/recipes/test_push.py, on a fake of it"),
+    r"python recipes/evaluate\.py tournament": Run("--hands 4 --output {out}"),
+    r"python recipes/evaluate\.py .*--compare": Run("--hands 4 --capture none --charts played"),
+    r"python recipes/evaluate\.py .*(lbr:|\+river)": Run("--hands 4", slow=True),
+    r"python recipes/evaluate\.py .*--capture": Run("--hands 4"),
+    r"python recipes/evaluate\.py .*runs/judged": Run("--hands 4 --seed 1 --capture none --charts played"),
+    r"python recipes/evaluate\.py": Run("--hands 4 --capture none --exploitability 0"),
+    r"python recipes/solve\.py --game (kuhn|leduc)": Run("--iterations 3 --output {out}.npz"),
+    r"python recipes/solve\.py info": Run(),
+    r"python recipes/solve\.py --game holdem": TABLES,
+    r"python recipes/solving_curve\.py": TABLES,
+    r"python recipes/rewards\.py try$": Not("means those with names beside it"),
+    r"python recipes/rewards\.py try --config": Run("--hands 20"),
+    r"python recipes/rewards\.py try": Run("--hands 20"),
+    r"python recipes/rewards\.py (list|bends)": Run(),
+    r"python recipes/bench\.py": Not("measures for minutes; tests/recipes/test_bench.py runs what it measures"),
+    r"python recipes/push\.py": Run("--base_model some/model --license apache-2.0 --output {out}"),
+    r"python recipes/convert\.py merge runs/quickstart/final": Run(),
+    r"python recipes/convert\.py dataset runs/judged": Run(),
+    r"python recipes/play\.py .*--web": Not("serves until it is stopped; tests/recipes/test_play_web.py"),
+    r"python recipes/play\.py .*--hero": Run("--output {out}"),
+    r"python recipes/play\.py": Run("--output {out}"),
+    r"python docs/configuration\.py": Not("test_the_configuration_page_is_what_the_dataclasses_say"),
+    r"python docs/\w+\.py": Not("pictures, in a browser"),
+}
+
+
+def commands_of(page):
+    """The commands in a page: in blocks, in code spans, in a config's header. Those with … are none."""
+    text = page.read_text()
+    if page.suffix == ".yaml":
+        lines = re.findall(rf"^# ((?:{PROGRAMS}) .*)$", text, re.MULTILINE)
+    else:
+        lines = re.findall(rf"^ {{4,}}((?:{PROGRAMS}) .*)$", text, re.MULTILINE)
+        for block in re.findall(r"^ *```(?:bash|console|sh)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+            lines += [line.strip().removeprefix("$ ") for line in block.splitlines() if line.strip()]
+        outside = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+        lines += [" ".join(span.split()) for span in re.findall(rf"`((?:{PROGRAMS})\s[^`]+)`", outside)]
+    parts = [part.strip() for line in lines for part in without_comment(line).split(" && ")]
+    return [part for part in parts if "…" not in part and "=" not in part.partition(" ")[0]]
+
+
+def without_comment(line):
+    return re.sub(r"\s+#.*$", "", line)
+
+
+COMMANDS = list(dict.fromkeys(command for page in PAGES for command in commands_of(page)))
+
+
+def rule_of(command):
+    return next((rule for pattern, rule in RULES.items() if re.match(pattern, command)), None)
+
+
+def script_of(command):
+    """(module, arguments) of a command of this repository's, its stand-ins put in; None for others'."""
+    words = shlex.split(command)
+    if words[:2] == ["accelerate", "launch"]:
+        words = ["python", *words[2:]]
+    if words[0] != "python":
+        return None
+    if words[1] == "-m":
+        module, arguments = words[2], words[3:]
+    else:
+        module, arguments = words[1].removesuffix(".py").replace("/", "."), words[2:]
+    if module.partition(".")[0] not in ("recipes", "modal_app") or "NAME" in module:
+        return None
+    return module, [re.sub("|".join(map(re.escape, STAND_INS)), lambda m: STAND_INS[m[0]], word) for word in arguments]
+
+
+OURS = [command for command in COMMANDS if script_of(command)]
+RUN = {command: rule for command in OURS if isinstance(rule := rule_of(command), Run)}
+
+
+def is_slow(command):
+    return RUN[command].slow or next(each for each in RUN if RUN[each] is RUN[command]) != command
+
+
+def blocks_of(page, language):
+    blocks = re.findall(rf"^( *)```{language}\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for _, block in blocks]
+
+
+PYTHON = [
+    pytest.param(block, id=f"{page.name}:{number}")
+    for page in PAGES
+    for number, block in enumerate(blocks_of(page, "python"))
+    if "my_rewards.py" not in block
+]
+
+
+@pytest.fixture(scope="module")
+def world(tiny_model_dir, tmp_path_factory):
+    """A folder in which the documents' commands work: a clone's files, what they make on the way, `my_rewards.py`."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("recipes", "examples", "docs", "poker_env", "modal_app", "Makefile", "constraints.txt"):
+        (folder / name).symlink_to(ROOT / name)
+    rewards = [block for page in PAGES for block in blocks_of(page, "python") if "my_rewards.py" in block]
+    (folder / "my_rewards.py").write_text("\n\n".join(dict.fromkeys(rewards)))
+    plugin = folder / "poker_rewards_example-0.1.0.dist-info"  # as if pip had installed it
+    plugin.mkdir()
+    (folder / "poker_rewards_example.py").symlink_to(ROOT / "examples/reward_plugin/poker_rewards_example.py")
+    (plugin / "METADATA").write_text("Metadata-Version: 2.4\nName: poker-rewards-example\nVersion: 0.1.0\n")
+    names = tomllib.loads((ROOT / "examples/reward_plugin/pyproject.toml").read_text())["project"]["entry-points"]
+    lines = [f"{name} = {path}" for name, path in names["poker_reward_fns"].items()]
+    (plugin / "entry_points.txt").write_text("\n".join(["[poker_reward_fns]", *lines, ""]))
+    for name in ("my_blueprint.npz", "mine.npz"):
+        shutil.copy(OPPONENTS / "holdem-small.npz", folder / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder))
+        patch.setattr("poker_env.players.cfr.load_checkpoint", functools.cache(load_checkpoint))  # a second each time
+        quickstart = "--config recipes/configs/quickstart.yaml " + SHORT.format(
+            model=tiny_model_dir, out="runs/quickstart"
+        )
+        importlib.import_module("recipes.train").main(quickstart.split())
+        for name in ("mine", "other"):
+            (folder / "runs" / name).symlink_to("quickstart")
+        judged = "--hero llm:runs/mine/final --hands 4 --seed 1 --capture none --charts played --output runs/judged"
+        importlib.import_module("recipes.evaluate").main(judged.split())
+        yield folder
+    for module in ("my_rewards", "poker_rewards_example"):
+        sys.modules.pop(module, None)
+
+
+def test_every_command_is_run_or_says_why_not():
+    assert len(OURS) > 40 and len(RUN) > 25  # the patterns find them at all
+    assert [command for command in COMMANDS if rule_of(command) is None] == []
+
+
+def test_no_rule_is_left_over():
+    used = {
+        next(pattern for pattern in RULES if re.match(pattern, command)) for command in COMMANDS if rule_of(command)
+    }
+    assert sorted(set(RULES) - used) == []
+
+
+class Parsed(Exception):
+    """The options were read to their end."""
+
+
+def parse(command, monkeypatch):
+    """Read a command's options as its script does, and stop there. Raises `UserError` for a wrong one."""
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def read(parser, *given):
+        parse_args(parser, *given)
+        raise Parsed
+
+    module, arguments = script_of(command)
+    if module in ("recipes.train", "recipes.warm_start"):
+        config.parse_config(["--output_dir", "unused", *arguments])
+        return
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", read)
+    script = importlib.import_module(module)
+    with pytest.raises(Parsed):
+        script.main(arguments)
+
+
+@pytest.mark.parametrize("command", OURS)
+def test_its_options_exist(command, world, monkeypatch):
+    parse(command, monkeypatch)
+
+
+@pytest.mark.parametrize("script", sorted({script_of(command)[0] for command in OURS if "recipes/" in command}))
+def test_one_that_does_not_exist_is_told(script, world, monkeypatch):
+    first = next(command for command in OURS if script_of(command)[0] == script)
+    with pytest.raises(UserError, match="no_such_option"):
+        parse(f"{first} --no_such_option 1", monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(each, marks=[pytest.mark.slow] * is_slow(each), id=each) for each in RUN]
+)
+def test_it_works(command, world, tiny_model_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("q\n"))  # whom a command asks leaves
+    module, arguments = script_of(command)
+    options = RUN[command].options.format(model=tiny_model_dir, out=tmp_path / "out")
+    importlib.import_module(module).main([*arguments, *options.split()])
+    written = tmp_path / "out"
+    if "--output_dir" in options:
+        assert (written / "final").is_dir() or (written / "warm_start").is_dir()
+    elif "{out}" in RUN[command].options and "lbr:" not in command:
+        assert list(tmp_path.glob("out*"))
+    else:
+        assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_works(block, world, tmp_path):
+    if "decisions" in block:
+        importlib.import_module("recipes.convert").main(["dataset", "runs/judged", str(tmp_path / "decisions")])
+        block = block.replace('"decisions"', repr(str(tmp_path / "decisions")))
+    (tmp_path / "block.py").write_text(block)
+    runpy.run_path(str(tmp_path / "block.py"))
+
+
+@pytest.mark.parametrize(
+    "target", sorted({m[1] for c in COMMANDS if (m := re.match(r"make (?:\S+=\S+ )?([\w-]+)$", c))})
+)
+def test_make_knows_it(target):
+    subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_configuration_page_is_what_the_dataclasses_say():
+    page = runpy.run_path(str(ROOT / "docs" / "configuration.py"))["page"]()
+    assert (ROOT / "docs" / "configuration.md").read_text() == page, "run python docs/configuration.py"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        if anchor and found.suffix == ".md":
+            headings = re.findall(r"^#+ (.+)$", found.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, target
