@@ -54,10 +54,11 @@ def token_tree(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
     }
 
 
-def divergence(model: Any, batch: dict[str, torch.Tensor], temperature: float) -> torch.Tensor:
-    """Mean over a batch's examples of the Kullback-Leibler divergence from the wanted answers to the model's, in nats.
+def divergence(model: Any, batch: dict[str, torch.Tensor], temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far a model's answers, sampled at `temperature`, are from the wanted ones: in nats, mean over the examples.
 
-    The model's are those it samples at `temperature`.
+    First the Kullback-Leibler divergence from the wanted answers to the model's. Second the part of it that is due to
+    tokens with which no wanted answer goes on, whatever the choice between those that do.
     """
     output = model(
         input_ids=batch["input_ids"],
@@ -67,5 +68,10 @@ def divergence(model: Any, batch: dict[str, torch.Tensor], temperature: float) -
         logits_to_keep=batch["predicting"],
     )
     logps = torch.log_softmax(output.logits[0].float() / temperature, dim=-1)
-    cross_entropy = -(batch["weights"] * logps[batch["edges"], batch["next_ids"]]).sum()
-    return (batch["negentropy"] + cross_entropy) / batch["examples"]
+    edges, weights = batch["edges"], batch["weights"]
+    followed = logps[edges, batch["next_ids"]]
+    reached = torch.zeros(len(logps), device=logps.device).index_add(0, edges, weights)
+    legal = torch.zeros_like(reached).index_add(0, edges, followed.exp())
+    astray = -(reached * legal.clamp(min=1e-30).log()).sum()
+    cross_entropy = -(weights * followed).sum()
+    return (batch["negentropy"] + cross_entropy) / batch["examples"], astray / batch["examples"]

@@ -61,6 +61,9 @@ SEED_OFFSET = 2_000_003
 LOGS = 6
 """Lines of progress."""
 
+LEGALITY = 10.0
+"""How much more an answer counts that names no action than one that names the wrong one: it ends a hand."""
+
 JUDGED_DECISIONS = 512
 """How many decisions the rate of legal answers is taken over, at most."""
 
@@ -128,7 +131,8 @@ def legal_rate(hero: LLMPlayer, observations: Sequence[Observation]) -> float:
 class ImitationTrainer(SFTTrainer):
     """Supervised fine-tuning on whole distributions over answers instead of single ones.
 
-    Its loss is the divergence from them, in nats; a batch is forwarded as one tree of tokens.
+    Its loss is the divergence from them, in nats, of which what names no action counts `LEGALITY` times. A batch is
+    forwarded as one tree of tokens.
     """
 
     def __init__(
@@ -177,8 +181,9 @@ class ImitationTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The batch's mean divergence."""
-        return divergence(model, inputs, self._sampling_temperature)
+        """The batch's mean."""
+        whole, astray = divergence(model, inputs, self._sampling_temperature)
+        return whole + (LEGALITY - 1) * astray
 
 
 def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -200,7 +205,7 @@ class _Progress(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         if state.is_world_process_zero and logs and "loss" in logs:
-            self._console.print(f"  step {state.global_step}/{state.max_steps}  divergence {logs['loss']:.4f} nats")
+            self._console.print(f"  step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f} nats")
 
 
 if __name__ == "__main__":

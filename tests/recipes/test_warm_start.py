@@ -62,10 +62,27 @@ def test_a_trees_divergence_and_gradient_are_those_of_the_plain_texts(model, see
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     plain = plain_divergence(model, examples, temperature)
     expected = torch.autograd.grad(plain, weights)
-    tree = divergence(model, token_tree(examples), temperature)
+    tree, _ = divergence(model, token_tree(examples), temperature)
     assert tree.item() == pytest.approx(plain.item(), rel=1e-5)
     for found, wanted in zip(torch.autograd.grad(tree, weights), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_what_goes_astray_is_what_no_answer_begins_with(model, temperature):
+    examples = random_examples(0)
+    lost = 0.0
+    for example in examples:
+        beginnings = {answer[:length] for answer in example.answers for length in range(len(answer))}
+        for beginning in beginnings:
+            logits = model(torch.tensor([[*example.prompt_ids, *beginning]])).logits[0, -1]
+            place, goes_on = len(beginning), [a for a in example.answers if a[: len(beginning)] == beginning]
+            legal = (logits / temperature).softmax(-1)[list({answer[place] for answer in goes_on})].sum().item()
+            reached = sum(p for a, p in zip(example.answers, example.probabilities, strict=True) if a in goes_on)
+            lost -= reached * np.log(legal)
+    whole, astray = divergence(model, token_tree(examples), temperature)
+    assert astray.item() == pytest.approx(lost / len(examples), rel=1e-4)
+    assert 0 < astray.item() < whole.item()
 
 
 def test_a_tree_holds_every_shared_beginning_once():
@@ -79,7 +96,7 @@ def test_a_tree_holds_every_shared_beginning_once():
 def test_an_answer_that_shall_not_come_has_no_part_in_the_loss(model):
     sure = [Example((5, 6), ((98, 2), (99, 2)), (1.0, 0.0))]
     alone = [Example((5, 6), ((98, 2),), (1.0,))]
-    losses = [divergence(model, token_tree(examples), 1.0).item() for examples in (sure, alone)]
+    losses = [divergence(model, token_tree(examples), 1.0)[0].item() for examples in (sure, alone)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
