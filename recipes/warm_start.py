@@ -61,10 +61,10 @@ SEED_OFFSET = 2_000_003
 LOGS = 6
 """Lines of progress."""
 
-LEGALITY = 10.0
+LEGALITY = 30.0
 """How much more an answer counts that names no action than one that names the wrong one: it ends a hand."""
 
-JUDGED_DECISIONS = 512
+JUDGED_DECISIONS = 128
 """How many decisions the rate of legal answers is taken over, at most."""
 
 
