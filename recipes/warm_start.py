@@ -62,7 +62,10 @@ LOGS = 6
 """Lines of progress."""
 
 LEGALITY = 30.0
-"""How much more an answer counts that names no action than one that names the wrong one: it ends a hand."""
+"""How much more an answer that names no action counts, by the last step, than one that names the wrong one.
+
+It ends a hand, so one in a thousand is too many. From the first step on it would drown what is to be imitated.
+"""
 
 JUDGED_DECISIONS = 128
 """How many decisions the rate of legal answers is taken over, at most."""
@@ -131,8 +134,8 @@ def legal_rate(hero: LLMPlayer, observations: Sequence[Observation]) -> float:
 class ImitationTrainer(SFTTrainer):
     """Supervised fine-tuning on whole distributions over answers instead of single ones.
 
-    Its loss is the divergence from them, in nats, of which what names no action counts `LEGALITY` times. A batch is
-    forwarded as one tree of tokens.
+    Its loss is the divergence from them, in nats, of which what names no action counts more with every step, at last
+    `LEGALITY` times. A batch is forwarded as one tree of tokens.
     """
 
     def __init__(
@@ -183,7 +186,7 @@ class ImitationTrainer(SFTTrainer):
     ) -> torch.Tensor:
         """The batch's mean."""
         whole, astray = divergence(model, inputs, self._sampling_temperature)
-        return whole + (LEGALITY - 1) * astray
+        return whole + (LEGALITY - 1) * self.state.global_step / self.state.max_steps * astray
 
 
 def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:

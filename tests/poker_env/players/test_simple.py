@@ -100,7 +100,7 @@ def test_two_of_a_kind_rarely_raise_each_other_all_in(name, share):
     assert np.mean(all_in) < share
 
 
-@pytest.mark.parametrize("spec", ["", "nit", "Random", "random:1", "tag:x", "llm", "llm:", "human"])
+@pytest.mark.parametrize("spec", ["", "nit", "Random", "random:1", "tag:x", "llm", "llm:"])
 def test_unknown_players(spec):
     with pytest.raises(UserError, match="unknown player") as caught:
         make_player(spec, HOLDEM)
