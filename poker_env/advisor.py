@@ -1,4 +1,6 @@
-"""What a good player would estimate at a decision, villain's policy being known: equity, pot odds, how often it folds.
+"""What a good player would estimate at a decision, villain's policy being known.
+
+Equity, pot odds, how often it folds, and what each action is worth if nobody bets after it.
 
 It goes by what hero may know and nothing else: its own cards, the board so far, the betting, and villain's policy.
 Villain's range is what Bayes' rule makes of the betting.
@@ -89,6 +91,10 @@ class Advisor:
             equity=float(weights @ equities),
             pot_odds=to_call / (observation.pot + to_call) if to_call else None,
             folds={action: float(weights @ _folding(self._tree.child(state, action), board)) for action in raises},
+            worth={
+                item.action: float(value) / observation.pot
+                for item, value in zip(menu, self.values(observation, menu), strict=True)
+            },
         )
 
     def _situation(self, observation: Observation) -> tuple[PublicState, np.ndarray, np.ndarray, np.ndarray]:

@@ -27,14 +27,16 @@ TOKEN = re.compile(r"(?<![A-Za-z0-9])A\d+(?![A-Za-z0-9])")
 
 @dataclass(frozen=True)
 class Advice:
-    """What a good player would estimate at a decision, as `poker_env.advisor` works it out. All from 0 to 1."""
+    """What a good player would estimate at a decision, as `poker_env.advisor` works it out."""
 
     equity: float
-    """Hero's share of the pot against villain's range if the hand is checked down from here."""
+    """Hero's share of the pot, 0 to 1, against villain's range if the hand is checked down from here."""
     pot_odds: float | None
     """The equity at which calling breaks even if nobody bets again; None where there is nothing to call."""
     folds: Mapping[int, float]
-    """For each bet or raise on the menu, by OpenSpiel's id, how often villain folds to it."""
+    """For each bet or raise on the menu, by OpenSpiel's id, how often villain folds to it, 0 to 1."""
+    worth: Mapping[int, float]
+    """For each action on the menu, what it wins on top of folding if nobody bets after it, in pots."""
 
 
 def build_messages(
@@ -94,15 +96,16 @@ def _compact(observation: Observation, menu: Sequence[MenuItem], advice: Advice 
         lines.append("Board " + " ".join(board))
     lines.append("Hand " + " ".join(hole))
     if advice is not None:
-        lines.append(_compact_advice(advice, raises))
+        lines.append(_compact_advice(advice, menu))
     return "\n".join(lines)
 
 
-def _compact_advice(advice: Advice, raises: Sequence[MenuItem]) -> str:
-    """`Equity 54%, need 33%. Folds 30 45 80%`, the folds in the order of the raises."""
+def _compact_advice(advice: Advice, menu: Sequence[MenuItem]) -> str:
+    """`Equity 54%, need 33%. Folds 30 80%.` in the order of the raises; below it `Worth A0 0 A1 31 A2 -8 A3 -40%`."""
     need = "" if advice.pot_odds is None else f", need {advice.pot_odds:.0%}"
-    folds = " ".join(f"{100 * advice.folds[item.action]:.0f}" for item in raises)
-    return f"Equity {advice.equity:.0%}{need}." + (f" Folds {folds}%" if raises else "")
+    folds = " ".join(f"{100 * advice.folds[item.action]:.0f}" for item in menu if item.action in advice.folds)
+    worth = " ".join(f"{item.token} {round(100 * advice.worth[item.action])}" for item in menu)
+    return f"Equity {advice.equity:.0%}{need}." + (f" Folds {folds}%." if folds else "") + f"\nWorth {worth}%"
 
 
 def _compact_size(observation: Observation, item: MenuItem) -> str:
@@ -159,7 +162,10 @@ def _classic_advice(advice: Advice, menu: Sequence[MenuItem]) -> list[str]:
     if advice.pot_odds is not None:
         lines.append(f"Equity needed to call: {advice.pot_odds:.0%}")
     folds = [f"{item.token} {advice.folds[item.action]:.0%}" for item in menu if item.action in advice.folds]
-    return [*lines, "How often the opponent folds: " + ", ".join(folds)] if folds else lines
+    if folds:
+        lines.append("How often the opponent folds: " + ", ".join(folds))
+    worth = ", ".join(f"{item.token} {round(100 * advice.worth[item.action])}%" for item in menu)
+    return [*lines, f"Share of the pot won if nobody bets after it: {worth}"]
 
 
 def _classic_item(observation: Observation, item: MenuItem) -> str:

