@@ -18,6 +18,9 @@ ROWS_PER_TREE = 64
 """Rows forwarded together, beside those with the same prompt as the last: more share more, but every token of a tree
 is compared with every other one."""
 
+Inputs = dict[str, Any]
+"""What the stock trainer makes of a batch: tensors with one row for each, by name."""
+
 Rows = Sequence[tuple[list[int], list[int]]]
 """(prompt, answer), token ids."""
 
@@ -29,11 +32,23 @@ class TreeTrainer(GRPOTrainer):
     trainer has logits of the whole vocabulary for the prompts' tokens, too.
     """
 
+    _buffered_inputs: list[Inputs] | None  # the stock trainer's
+
     entropy_of_answers = False
     """Whether the entropy is that of the choice among a batch's answers to a prompt, not of the whole vocabulary."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None for a run's folder: `recipes.push` writes one of what is published."""
+
+    def _prepare_inputs(self, generation_batch: Inputs) -> Inputs:
+        """The stock trainer's next batch; but rows with the same prompt, which it scatters, are in the same one."""
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if self._buffered_inputs is None or self._buffered_inputs is before:  # nothing new has been played
+            return inputs
+        whole = self.args.steps_per_generation == self.current_gradient_accumulation_steps
+        self._buffered_inputs = _regrouped(self._buffered_inputs, shuffled=not whole)
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -92,6 +107,48 @@ class TreeTrainer(GRPOTrainer):
             entropies = _entropies(_among(distributions, {(place, token) for _, _, place, token in found}))
         rows_of, columns, places, tokens = torch.tensor(found, device=device).unbind(dim=1)
         return (rows_of, columns), distributions[places, tokens], entropies[places]
+
+
+def _regrouped(batches: Sequence[Inputs], *, shuffled: bool) -> list[Inputs]:
+    """The same rows in as many batches, none of which ends amid a prompt's rows; padding is dealt out evenly.
+
+    Prompts that begin alike lie together, unless their order is to be `shuffled`. Where there are fewer prompts than
+    batches, they stay as they are.
+    """
+    by_prompt: dict[tuple[int, ...], list[int]] = {}
+    trained = torch.cat([batch["tool_mask"].any(dim=1) for batch in batches]).tolist()
+    ids = [own[kept].tolist() for batch in batches for own, kept in _prompts(batch)]
+    for row in (row for row, weighs in enumerate(trained) if weighs):
+        by_prompt.setdefault(tuple(ids[row]), []).append(row)
+    if len(by_prompt) < len(batches):
+        return list(batches)
+    groups = [by_prompt[prompt] for prompt in sorted(by_prompt)]
+    if shuffled:
+        groups = [groups[place] for place in torch.randperm(len(groups))]
+    left, chosen = sum(trained), []
+    for batch in range(len(batches), 0, -1):  # so many are still to be filled
+        own: list[int] = groups.pop(0)
+        while len(groups) >= batch and len(own) < left / batch:
+            own = own + groups.pop(0)
+        left -= len(own)
+        chosen.append(own)
+    padding = [row for row, weighs in enumerate(trained) if not weighs]
+    rows = [[*own, *padding[place :: len(batches)]] for place, own in enumerate(chosen)]
+    whole = {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
+    return [{name: _taken(values, own) for name, values in whole.items()} for own in rows]
+
+
+def _prompts(batch: Inputs) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    return zip(batch["prompt_ids"], batch["prompt_mask"].bool(), strict=True)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """A batch's entry for the rows of all batches: a tensor with a row for each, or one value for all."""
+    return torch.cat(list(parts)) if isinstance(parts[0], torch.Tensor) and parts[0].ndim else parts[0]
+
+
+def _taken(values: Any, rows: Sequence[int]) -> Any:
+    return values[list(rows)] if isinstance(values, torch.Tensor) and values.ndim else values
 
 
 def _trees(rows: Rows) -> Iterator[list[int]]:

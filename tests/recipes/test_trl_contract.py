@@ -193,6 +193,34 @@ def test_several_updates_share_an_epochs_gradient_out(tiny_model_dir, tmp_path):
     assert_same_gradient(mean, whole.updates[0])
 
 
+@pytest.mark.parametrize("updates", [1, 3])
+def test_rows_with_the_same_prompt_are_in_the_same_batch(tiny_model_dir, tmp_path, updates):
+    """Else the entropy would be that of a part of the menu, and the prompt forwarded again for every part of it."""
+    spread = {"rows_per_epoch": 48, "per_device_train_batch_size": 4, "updates_per_epoch": updates}
+    menus = [
+        Row((5, *prompt), (9 + answer,), (float(answer),))
+        for prompt in ((place, place) for place in range(12))
+        for answer in range(3)
+    ]
+    padding = [Row((3,), (3,), (0.0,), decisions=0)] * 12
+    trainer, _ = make(tiny_model_dir, tmp_path, menus + padding, **spread, rewards="chips")
+    seen = []
+    score = trainer._get_per_token_logps_and_entropies
+
+    def spy(model, input_ids, attention_mask, *args, **kwargs):
+        seen.append([tuple(ids[mask.bool()].tolist()) for ids, mask in zip(input_ids, attention_mask, strict=True)])
+        return score(model, input_ids, attention_mask, *args, **kwargs)
+
+    trainer._get_per_token_logps_and_entropies = spy
+    trainer.train()
+    seen = seen[-12:]  # with several updates all rows are scored at once before them
+    assert [sorted(len(row) for row in rows) for rows in seen] == [[2, 4, 4, 4]] * 12  # a padding row, one menu
+    assert all(len({row[:3] for row in rows if len(row) == 4}) == 1 for rows in seen)
+    assert len({row for rows in seen for row in rows}) == 37
+    in_order = [max(rows)[:3] for rows in seen]
+    assert (in_order == sorted(in_order)) == (updates == 1)
+
+
 @pytest.mark.parametrize(
     "options",
     [
