@@ -57,7 +57,8 @@ def test_a_warm_start_with_advice_is_loaded_with_it(tiny_model_dir, tmp_path):
     hero = load_llm_player(str(tmp_path / "warm_start"), KUHN)
     assert hero.config.advisor == "cfr"
     (question,) = hero.ask([HandState(KUHN, make_deals(KUHN, 1, 0)[0]).observe()])
-    assert question.text.splitlines()[-1].startswith("Equity ")
+    equity, worth = question.text.splitlines()[-2:]
+    assert equity.startswith("Equity ") and worth.startswith("Worth ")
 
 
 @pytest.mark.parametrize("advised", [False, True])
