@@ -6,9 +6,6 @@ STAMP := $(VENV)/.installed
 RUN := source $(VENV)/bin/activate &&
 # Threads that wait should sleep: spinning ones starve the others as soon as the machine does anything else.
 export OMP_WAIT_POLICY ?= PASSIVE
-# Keep freed memory instead of handing it back after every layer: a fifth of the quickstart's CPU time otherwise.
-train: export MALLOC_MMAP_MAX_ ?= 0
-train: export MALLOC_TRIM_THRESHOLD_ ?= 2147483647
 
 .PHONY: setup train test test-slow lint format
 
