@@ -70,32 +70,25 @@ class Advisor:
 
         Those a local best response goes by (Lisý & Bowling 2017, section 3).
         """
-        state, board, weights, equities = self._situation(observation)
-        pot, to_call = observation.pot, observation.to_call
-
-        def value(item: MenuItem) -> float:
-            if item.kind == "fold":
-                return 0.0
-            bet = 0 if item.kind in ("check", "call") else item.to - max(observation.contributions)
-            staying = weights * (1 - _folding(self._tree.child(state, item.action), board)) if bet else weights
-            mass, wins = staying.sum(), staying @ equities
-            return float((1 - mass) * pot + wins * (pot + bet) - (mass - wins) * (to_call + bet))
-
-        return np.array(list(map(value, menu)))
+        worth = self.advise(observation, menu).worth
+        return observation.pot * np.array([worth[item.action] for item in menu])
 
     def _work_out(self, observation: Observation, menu: Sequence[MenuItem]) -> Advice:
         state, board, weights, equities = self._situation(observation)
-        to_call = observation.to_call
-        raises = [item.action for item in menu if item.kind in ("bet", "raise")]
-        return Advice(
-            equity=float(weights @ equities),
-            pot_odds=to_call / (observation.pot + to_call) if to_call else None,
-            folds={action: float(weights @ _folding(self._tree.child(state, action), board)) for action in raises},
-            worth={
-                item.action: float(value) / observation.pot
-                for item, value in zip(menu, self.values(observation, menu), strict=True)
-            },
-        )
+        pot, to_call = observation.pot, observation.to_call
+        folds: dict[int, float] = {}
+        worth: dict[int, float] = {}
+        for item in menu:
+            bet, staying = 0, weights
+            if item.kind in ("bet", "raise"):
+                bet = item.to - max(observation.contributions)
+                folding = _folding(self._tree.child(state, item.action), board)
+                folds[item.action], staying = float(weights @ folding), weights * (1 - folding)
+            mass, wins = staying.sum(), staying @ equities
+            won = (1 - mass) * pot + wins * (pot + bet) - (mass - wins) * (to_call + bet)
+            worth[item.action] = 0.0 if item.kind == "fold" else float(won) / pot
+        pot_odds = to_call / (pot + to_call) if to_call else None
+        return Advice(float(weights @ equities), pot_odds, folds, worth)
 
     def _situation(self, observation: Observation) -> tuple[PublicState, np.ndarray, np.ndarray, np.ndarray]:
         """The betting, the board; villain's range and hero's equity against each holding of it, (holdings,) each."""

@@ -115,11 +115,12 @@ def _regrouped(batches: Sequence[Inputs], *, shuffled: bool) -> list[Inputs]:
     Prompts that begin alike lie together, unless their order is to be `shuffled`. Where there are fewer prompts than
     batches, they stay as they are.
     """
+    whole = {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
+    trained = whole["tool_mask"].any(dim=1).tolist()
     by_prompt: dict[tuple[int, ...], list[int]] = {}
-    trained = torch.cat([batch["tool_mask"].any(dim=1) for batch in batches]).tolist()
-    ids = [own[kept].tolist() for batch in batches for own, kept in _prompts(batch)]
-    for row in (row for row, weighs in enumerate(trained) if weighs):
-        by_prompt.setdefault(tuple(ids[row]), []).append(row)
+    for row, (ids, kept) in enumerate(zip(whole["prompt_ids"], whole["prompt_mask"].bool(), strict=True)):
+        if trained[row]:
+            by_prompt.setdefault(tuple(ids[kept].tolist()), []).append(row)
     if len(by_prompt) < len(batches):
         return list(batches)
     groups = [by_prompt[prompt] for prompt in sorted(by_prompt)]
@@ -134,12 +135,7 @@ def _regrouped(batches: Sequence[Inputs], *, shuffled: bool) -> list[Inputs]:
         chosen.append(own)
     padding = [row for row, weighs in enumerate(trained) if not weighs]
     rows = [[*own, *padding[place :: len(batches)]] for place, own in enumerate(chosen)]
-    whole = {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
     return [{name: _taken(values, own) for name, values in whole.items()} for own in rows]
-
-
-def _prompts(batch: Inputs) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    return zip(batch["prompt_ids"], batch["prompt_mask"].bool(), strict=True)
 
 
 def _joined(parts: Sequence[Any]) -> Any:
