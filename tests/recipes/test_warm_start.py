@@ -12,12 +12,13 @@ from poker_env.hand import Answer
 from poker_env.menu import POT_FRACTIONS, make_menu
 from poker_env.players import make_player
 from poker_env.players.llm import load_llm_player
-from poker_env.players.models import BUNDLED, load_model
+from poker_env.players.models import BUNDLED, load_model, load_tokenizer
 from poker_env.state import HandState
 from poker_env.table import play
+from recipes.config import parse_config
 from recipes.imitation import Imitated, examples_of
 from recipes.token_tree import Example, divergence, token_tree
-from recipes.warm_start import main
+from recipes.warm_start import ImitationTrainer, main
 
 KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")
 
@@ -83,6 +84,19 @@ def test_what_goes_astray_is_what_no_answer_begins_with(model, temperature):
     whole, astray = divergence(model, token_tree(examples), temperature)
     assert astray.item() == pytest.approx(lost / len(examples), rel=1e-4)
     assert 0 < astray.item() < whole.item()
+
+
+@pytest.mark.parametrize(("step", "times"), [(0, 1.0), (75, 15.5), (150, 30.0)])
+def test_going_astray_counts_more_with_every_step(step, times, tiny_model_dir, tmp_path):
+    examples = random_examples(0)
+    config = parse_config(arguments(tiny_model_dir, tmp_path))
+    base, tokenizer = load_model(str(tiny_model_dir), torch.float32), load_tokenizer(str(tiny_model_dir))
+    trainer = ImitationTrainer(config, base, tokenizer, examples)
+    trainer.state.global_step, trainer.state.max_steps = step, config.warm_start_steps
+    batch = token_tree(examples)
+    whole, astray = divergence(trainer.model, batch, config.temperature)
+    loss = trainer.compute_loss(trainer.model, batch)
+    assert loss.item() == pytest.approx((whole + (times - 1) * astray).item(), rel=1e-5)
 
 
 def test_a_tree_holds_every_shared_beginning_once():
