@@ -145,6 +145,42 @@ def test_the_quick_start(cloud, opponent, tiny_model_dir, tiny_config, tmp_path)
     assert PokerLLMAgent.load(str(final)).get_action_token(PROMPT, seed=1) in ("A0", "A1")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--gpu", "H1000"], "unknown GPU 'H1000': choose one of T4, L4"),
+        (["--num-epoch", "2"], "No such option"),
+        (["--num-epochs", "two"], "two"),
+        (["--resume"], "--run-name"),
+        (["--config", "no/such.yaml"], "no/such.yaml"),
+        (["--push-to-hub", "me/poker"], "modal secret create huggingface-secret HF_TOKEN=hf_"),
+        (["--retries", "11"], "retries 11 must be 0 to 10"),
+    ],
+)
+def test_mistakes_seen_from_here_start_no_container(cloud, options, message):
+    output = cloud.modal("run", "modal_app/train.py", *options, code=2)
+    assert message in one_error(output)
+    assert not cloud.attempts
+
+
+def test_mistakes_seen_from_the_volumes_start_no_gpu(cloud, opponent, tiny_config):
+    """Missing and half-written opponents, half-written and taken runs: one line each, from a CPU."""
+    half = cloud.volume(OPPONENTS_VOLUME) / "half.npz"
+    half.write_bytes(opponent.read_bytes()[:600])
+    run = cloud.volume(RUNS_VOLUME) / "torn"
+    (run / "checkpoint-1").mkdir(parents=True)
+    (run / "checkpoint-1" / "adapter_model.safetensors").write_bytes(b"half")
+    (run / "config.yaml").write_text(tiny_config.read_text())
+    for options, message in [
+        (["--gto-checkpoint", "checkpoint_1000"], "no opponent 'checkpoint_1000' on the volume poker-bot-checkpoints"),
+        (["--gto-checkpoint", "half", "--game", "kuhn"], "half.npz is damaged"),
+        (["--run-name", "torn", "--resume"], "nothing whole to go on from (checkpoint-1 is half-written)"),
+        (["--run-name", "torn"], "run 'torn' is there already"),
+    ]:
+        assert message in one_error(cloud.modal("run", "modal_app/train.py", *options, code=2))
+    assert len(cloud.attempts) == 4 and not gpu_containers(cloud)
+
+
 @pytest.mark.slow
 def test_a_run_that_is_ended_in_every_way_is_as_if_it_had_not_been(
     cloud, opponent, tiny_model_dir, tiny_config, tmp_path
@@ -188,39 +224,3 @@ def test_a_run_that_is_ended_in_every_way_is_as_if_it_had_not_been(
     assert resumed[0] == 0 and all(step >= number for number, step in enumerate(resumed))
     train_locally(tmp_path / "local", opponent, tiny_model_dir, epochs=6)
     same_run(folder, tmp_path / "local", epochs=6)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--gpu", "H1000"], "unknown GPU 'H1000': choose one of T4, L4"),
-        (["--num-epoch", "2"], "No such option"),
-        (["--num-epochs", "two"], "two"),
-        (["--resume"], "--run-name"),
-        (["--config", "no/such.yaml"], "no/such.yaml"),
-        (["--push-to-hub", "me/poker"], "modal secret create huggingface-secret HF_TOKEN=hf_"),
-        (["--retries", "11"], "retries 11 must be 0 to 10"),
-    ],
-)
-def test_mistakes_seen_from_here_start_no_container(cloud, options, message):
-    output = cloud.modal("run", "modal_app/train.py", *options, code=2)
-    assert message in one_error(output)
-    assert not cloud.attempts
-
-
-def test_mistakes_seen_from_the_volumes_start_no_gpu(cloud, opponent, tiny_config):
-    """Missing and half-written opponents, half-written and taken runs: one line each, from a CPU."""
-    half = cloud.volume(OPPONENTS_VOLUME) / "half.npz"
-    half.write_bytes(opponent.read_bytes()[:600])
-    run = cloud.volume(RUNS_VOLUME) / "torn"
-    (run / "checkpoint-1").mkdir(parents=True)
-    (run / "checkpoint-1" / "adapter_model.safetensors").write_bytes(b"half")
-    (run / "config.yaml").write_text(tiny_config.read_text())
-    for options, message in [
-        (["--gto-checkpoint", "checkpoint_1000"], "no opponent 'checkpoint_1000' on the volume poker-bot-checkpoints"),
-        (["--gto-checkpoint", "half", "--game", "kuhn"], "half.npz is damaged"),
-        (["--run-name", "torn", "--resume"], "nothing whole to go on from (checkpoint-1 is half-written)"),
-        (["--run-name", "torn"], "run 'torn' is there already"),
-    ]:
-        assert message in one_error(cloud.modal("run", "modal_app/train.py", *options, code=2))
-    assert len(cloud.attempts) == 4 and not gpu_containers(cloud)

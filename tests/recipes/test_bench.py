@@ -15,6 +15,7 @@ from poker_env.errors import UserError
 from poker_env.games import make_game
 from poker_env.players.cfr import OPPONENTS
 from recipes import bench, solving_curve
+from recipes.recursion import Recursion
 
 
 @pytest.mark.parametrize("tremble", [0.0, 0.25])
@@ -31,7 +32,7 @@ def test_the_recursion_is_the_same_traversal(tremble):
         if side == "iterative":
             traverse(nodes, stakes, buckets, winners, regrets, sums, tremble, coins)
         else:
-            recursion = bench.Recursion(tree, solver.offsets, stakes)
+            recursion = Recursion(tree, solver.offsets, stakes)
             recursion.traverse(buckets, winners, regrets, sums, tremble, coins)
         found.append((regrets, sums, coins))
     assert found[0][0].any()
