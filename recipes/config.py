@@ -87,7 +87,7 @@ class ExploitConfig(GRPOConfig):
         default=None,
         metadata={
             "help": "a player to imitate before training: any player spec, villain, or lbr, a local best response to "
-            "villain; default: none"
+            "villain; default, or '' where a config names one: none"
         },
     )
     warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its play against villain to learn from"})
@@ -156,6 +156,7 @@ class ExploitConfig(GRPOConfig):
     def __post_init__(self) -> None:
         if isinstance(self.villain, dict):
             self.villain = mixture_spec(self.villain)
+        self.warm_start_player = self.warm_start_player or None
         self._check()
         world = int(os.environ.get("WORLD_SIZE", "1"))
         batch = self.per_device_train_batch_size * world * self.updates_per_epoch

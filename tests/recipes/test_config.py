@@ -76,6 +76,11 @@ def test_a_config_of_ours_goes_by_its_name(tmp_path, monkeypatch):
     assert parse("--config", "leduc").make_game().name == "kuhn"
 
 
+def test_a_warm_start_of_a_config_can_be_switched_off():
+    assert parse_config(["--config", "kuhn"]).warm_start_player == "villain"
+    assert parse_config(["--config", "kuhn", "--warm_start_player", ""]).warm_start_player is None
+
+
 def test_a_run_goes_by_its_folder_s_name():
     assert parse_config(["--game", "kuhn", "--output_dir", "runs/mine"]).run_name == "mine"
     assert parse("--run_name", "other").run_name == "other"
