@@ -26,6 +26,8 @@ class Answer:
     """Of a model that says so: the actions on offer, by OpenSpiel's ids, in the order of their tokens."""
     probabilities: tuple[float, ...] = ()
     """How probable each of them was, answered by its token and nothing else."""
+    place: int | None = None
+    """Which of them it was, answered so; None for another answer, whatever it was taken for."""
 
 
 @dataclass(frozen=True)

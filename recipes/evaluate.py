@@ -22,6 +22,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
@@ -37,7 +38,7 @@ from poker_env.evaluation.results import summary_lines, summary_table, write_res
 from poker_env.evaluation.tournament import cross_table, play_tournament, write_tournament
 from poker_env.games import Game, make_game
 from poker_env.players import PLAYER_SPECS, Player, make_player
-from poker_env.players.config import PokerConfig
+from poker_env.players.config import Answers, PokerConfig
 from recipes.cli import Parser, output_folder, run
 
 TOURNAMENT = "tournament"
@@ -88,6 +89,13 @@ def judge(argv: Sequence[str], command: str) -> None:
         help="of the language model that is hero: 1 is the policy that was trained, near 0 it always gives its "
         "likeliest answer (default: what its adapter was trained at)",
     )
+    parser.add_argument(
+        "--answers",
+        choices=get_args(Answers),
+        help="of the language model that is hero: free text (default); scored, text and the probabilities of its "
+        "menu, so that the luck of its own choices comes off, too, in up to twice the time; or menu, drawn from those "
+        "alone, in less time, any other answer counting as illegal",
+    )
     parser.add_argument("--compare", type=Path, metavar="DIR", help="an evaluation's output on the same decks")
     arguments = parser.parse_args(argv)
 
@@ -102,7 +110,7 @@ def judge(argv: Sequence[str], command: str) -> None:
 
 def bound_villain(arguments: Namespace, game: Game, command: str) -> None:
     """Play a local best response against villain."""
-    for option in ("capture", "exploitability", "compare", "temperature"):
+    for option in ("capture", "exploitability", "compare", "temperature", "answers"):
         if getattr(arguments, option) is not None:
             raise UserError(f"--{option} is for a match: leave it out where hero is a local best response")
     villain = make_player(arguments.villain, game)
@@ -118,8 +126,7 @@ def play_match(arguments: Namespace, game: Game, command: str) -> None:
     if stored is not None:
         stored.require_same_decks(game, arguments.seed)
     villain, hero = make_player(arguments.villain, game), make_player(arguments.hero, game)
-    if arguments.temperature is not None:
-        _set_temperature(hero, arguments.temperature)
+    _instruct(hero, arguments.temperature, arguments.answers)
     references = _references(arguments.capture, game, villain)
     against_hero = _hands_against_hero(arguments, game, hero)
     evaluation = evaluate(game, hero, villain, arguments.hands, arguments.seed, lbr=references)
@@ -169,11 +176,17 @@ def _references(argument: str | None, game: Game, villain: Player) -> Sequence[s
     return usual_settings(game, villain)
 
 
-def _set_temperature(hero: Player, temperature: float) -> None:
+def _instruct(hero: Player, temperature: float | None, answers: Answers | None) -> None:
+    """Tell a language model how to answer."""
+    given = {"--temperature": temperature, "--answers": answers}
     config = getattr(hero, "config", None)
-    if not isinstance(config, PokerConfig):
-        raise UserError(f"--temperature is for language models: leave it out where hero is {hero.name}")
-    hero.config = replace(config, temperature=temperature)  # type: ignore[attr-defined]
+    for option, value in given.items():
+        if value is not None and not isinstance(config, PokerConfig):
+            raise UserError(f"{option} is for language models: leave it out where hero is {hero.name}")
+    if temperature is not None:
+        hero.config = replace(config, temperature=temperature)  # type: ignore[attr-defined, type-var]
+    if answers is not None:
+        hero.answers = answers  # type: ignore[attr-defined]
 
 
 def _hands_against_hero(arguments: Namespace, game: Game, hero: Player) -> int:

@@ -10,9 +10,10 @@ import numpy as np
 from poker_env.errors import UserError
 from poker_env.evaluation.credit import Choice, CreditAssigner, HandCredit, Switches, assigner_against
 from poker_env.evaluation.exact_value import SMALL_GAMES, exact_policy
-from poker_env.hand import Decision, Hand
+from poker_env.hand import Hand
 from poker_env.players import Player
-from poker_env.players.llm import Answers, LLMPlayer
+from poker_env.players.config import Answers
+from poker_env.players.llm import LLMPlayer
 from recipes.config import ExploitConfig
 from recipes.returns import FloatArray
 from recipes.rows import Row
@@ -64,13 +65,12 @@ class LuckRemover:
     def credits(self, hands: Sequence[Hand], hero: LLMPlayer) -> list[HandCredit]:
         """The hands' credit in chips, of a hero that gives `answers`."""
         assigner = self._assigner_for(hero)
+        return [
+            assigner.assign_hand(hand, [Choice.of(decision.answer) for decision in hand.hero_decisions], self._gamma)
+            for hand in hands
+        ]
 
-        def choice(decision: Decision) -> Choice:
-            return Choice(decision.answer.menu, decision.answer.probabilities, self._place(decision, hero))
-
-        return [assigner.assign_hand(hand, list(map(choice, hand.hero_decisions)), self._gamma) for hand in hands]
-
-    def returns(self, returns: FloatArray, hand: Hand, credit: HandCredit, hero: LLMPlayer) -> FloatArray:
+    def returns(self, returns: FloatArray, hand: Hand, credit: HandCredit) -> FloatArray:
         """A hand's returns (reward functions, hero's decisions) with the luck taken out of those of `chips`.
 
         With the all-action gradient `illegal` is measured against an illegal answer, which then weighs nothing; what
@@ -82,7 +82,7 @@ class LuckRemover:
         if self.switches.all_action:
             for index, penalty in self._penalties.items():
                 for place, decision in enumerate(hand.hero_decisions):
-                    if self._place(decision, hero) is None:
+                    if decision.answer.place is None:
                         replaced[index, place] -= penalty
         return replaced
 
@@ -106,11 +106,6 @@ class LuckRemover:
                     menu.append(Row(row.prompt_ids, ids, tuple(shares.tolist()), decisions=probability))
             found.append([replace(row, decisions=0), *menu])
         return found
-
-    def _place(self, decision: Decision, hero: LLMPlayer) -> int | None:
-        """Of an answer on the menu; None if it was another, whatever it was taken for."""
-        answer = decision.answer
-        return next((p for p in range(len(answer.menu)) if self._answers(hero, p) == answer.completion_ids), None)
 
     def _answers(self, hero: LLMPlayer, place: int) -> Ids:
         if place not in self._ids:

@@ -138,7 +138,7 @@ class Rollout:
         credits = self._luck.credits(self.hands, hero)
         decisions: list[Decision] = []
         for hand, credit, own, baseline in zip(self.hands, credits, returns, baselines, strict=True):
-            given = decision_rows([hand], [self._luck.returns(own, hand, credit, hero)], baseline[None])
+            given = decision_rows([hand], [self._luck.returns(own, hand, credit)], baseline[None])
             decisions += self._luck.decisions(hand, credit, given, hero)
         return decisions
 

@@ -4,7 +4,8 @@ Burch, Schmid, Moravcik, Morrill & Bowling 2018, "AIVAT: A New Variance Reductio
 Imperfect Information Games". One player is known: its probabilities for every holding it could have, with the
 translation of bets that its tree doesn't know mixed in. The other one is only watched. From what it won comes off, for
 every deal of cards and every action of the known player, by how much that changed the value of the hand, less the
-expectation of that change. The known player's own cards are never used: its holdings count by their exact
+expectation of that change; so it does for the watched player's actions, where it says what it drew them from. The
+known player's own cards are never used: its holdings count by their exact
 probabilities. The work is `CreditAssigner`'s; here it is chosen who is known and what values hands.
 """
 
@@ -45,7 +46,8 @@ class ValueFunction:
     samples: int | None
     """Of a blueprint: worlds that stand for all that are possible before the flop, twice as many with each street."""
     both_decide: bool
-    """Whether the luck of the other player's actions is taken out, too, its probabilities being known."""
+    """Whether the luck of the other player's actions is taken out, too: it tells what it drew them from, and they are
+    not valued by checking down."""
 
 
 class AIVAT:
@@ -82,14 +84,17 @@ class AIVAT:
     def _with(
         game: Game, known: Player, other: Player, mirrored: bool, hands: int, hero_table: Policy | None
     ) -> AIVAT:
-        switches = Switches(chance=True, range=True, villain=True, hero=True)
         small, cfr, long = game.name in SMALL_GAMES, isinstance(known, CFRPlayer), hands >= LONG_RUN
+        kind = "exact" if small else "blueprint" if cfr and long else "check down"
+        tells = isinstance(other, CFRPlayer) or getattr(other, "answers", "free") != "free"
+        # Checking down values a bet as if nobody answered it: more luck would come in by that than goes.
+        both_decide = tells and kind != "check down"
+        switches = Switches(chance=True, range=True, villain=True, hero=both_decide)
         table = known_policy(game, other) if mirrored else hero_table
         assigner = assigner_against(game, known, switches, table, tables=long, samples=SAMPLES)
-        kind = "exact" if small else "blueprint" if cfr and long else "check down"
         sha256 = known.sha256 if isinstance(known, CFRPlayer) else None
         samples = SAMPLES if kind == "blueprint" else None
-        value_function = ValueFunction(known.name, kind, sha256, samples, isinstance(other, CFRPlayer))
+        value_function = ValueFunction(known.name, kind, sha256, samples, both_decide)
         return AIVAT(game, assigner, other, value_function, mirrored)
 
     def scores(self, hands: Sequence[Hand]) -> list[float]:
@@ -117,7 +122,7 @@ class AIVAT:
         """The other player's decisions; empty ones where its probabilities are unknown."""
         decisions = [decision for decision in hand.decisions if decision.seat == seat]
         if self._other is None:
-            return [Choice((), (), None)] * len(decisions)
+            return [Choice.of(decision.answer) for decision in decisions]
         policies = self._other.policy(_observations(hand, seat))
         return [_choice(policy, decision) for policy, decision in zip(policies, decisions, strict=True)]
 

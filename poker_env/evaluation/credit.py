@@ -37,7 +37,7 @@ from poker_env.evaluation.public import PublicState, PublicTree
 from poker_env.evaluation.ranges import RangePolicy, range_policy_of
 from poker_env.evaluation.small_games import ExactCritic, Table, tabular_ranges
 from poker_env.games import Deal, Game
-from poker_env.hand import Hand
+from poker_env.hand import Answer, Hand
 from poker_env.players.base import Player
 from poker_env.players.cfr import CFRPlayer
 
@@ -75,6 +75,11 @@ class Choice:
     """Of exactly what a training row of each action would hold. They sum to 1, or less where other answers exist."""
     played: int | None
     """Place in the menu of what was sampled; None for another answer, whatever it was taken for."""
+
+    @staticmethod
+    def of(answer: Answer) -> Choice:
+        """A model's, as far as it says what it sampled from."""
+        return Choice(answer.menu, answer.probabilities, answer.place)
 
 
 @dataclass(frozen=True)

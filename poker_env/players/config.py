@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 from poker_env.errors import UserError
 from poker_env.files import write_atomically
@@ -14,6 +15,9 @@ from poker_env.menu import POT_FRACTIONS
 from poker_env.prompts import STYLES
 
 FILE_NAME = "poker_config.json"
+
+Answers = Literal["free", "scored", "menu"]
+"""How a model answers, see `LLMPlayer`."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from poker_env.errors import UserError, first_line
 from poker_env.games import Game
 from poker_env.hand import Answer
 from poker_env.menu import MenuItem, make_menu
-from poker_env.players.config import FILE_NAME, PokerConfig
+from poker_env.players.config import FILE_NAME, Answers, PokerConfig
 from poker_env.players.generate import sample_completions
 from poker_env.players.hub import trained_folder
 from poker_env.players.models import load_model, load_tokenizer
@@ -28,9 +28,6 @@ from poker_env.prompts import TOKEN, Advice, Messages, build_messages, offered_t
 from poker_env.state import Observation
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-
-Answers = Literal["free", "scored", "menu"]
-"""How a model answers, see `LLMPlayer`."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class LLMPlayer:
         self.name = name
         self.sha256: str | None = None
         """Of the adapter's weights, None without one."""
-        self._answers = answers
+        self.answers = answers
         self._remembered: dict[tuple[int, ...], Scores] = {}
         self._batch_size = batch_size or (512 if model.device.type == "cuda" else 128)
         self._eos_ids = _end_tokens(model, tokenizer)
@@ -80,15 +77,15 @@ class LLMPlayer:
         """One answer per observation; `action` is None where the model named no legal token."""
         questions = self.ask(observations)
         seeds = [observation.coin_seed for observation in observations]
-        if self._answers == "menu":
+        if self.answers == "menu":
             return list(map(self._draw, questions, self._score(questions), seeds))
         prompts = [question.prompt_ids for question in questions]
         completions = self.complete(prompts, [[item.token for item in question.menu] for question in questions], seeds)
         answers = list(map(self._answer, questions, completions))
-        if self._answers == "free":
+        if self.answers == "free":
             return answers
         return [
-            replace(answer, menu=tuple(item.action for item in question.menu), probabilities=scores.whole)
+            _with_scores(answer, question, scores, self._place(answer, question))
             for answer, question, scores in zip(answers, questions, self._score(questions), strict=True)
         ]
 
@@ -162,11 +159,16 @@ class LLMPlayer:
         place = int(np.searchsorted(np.cumsum(scores.whole), np.random.default_rng(seed).random(), side="right"))
         named = place < len(question.menu)
         answer = self._answer(question, self.answer_ids(question.menu[place].token) if named else ())
-        return replace(answer, menu=tuple(item.action for item in question.menu), probabilities=scores.whole)
+        return _with_scores(answer, question, scores, place if named else None)
+
+    def _place(self, answer: Answer, question: Question) -> int | None:
+        """Of an answer in the menu; None for one that isn't a token and nothing else."""
+        spelled = [self.answer_ids(item.token) for item in question.menu]
+        return spelled.index(answer.completion_ids) if answer.completion_ids in spelled else None
 
     def _score(self, questions: Sequence[Question]) -> list[Scores]:
         """How probable each token of each question's menu is."""
-        known = self._remembered if self._answers != "free" else {}
+        known = self._remembered if self.answers != "free" else {}
         new = {question.prompt_ids: question for question in questions if question.prompt_ids not in known}
         found = score(
             self.model,
@@ -199,6 +201,11 @@ class LLMPlayer:
             prompt_ids=question.prompt_ids,
             completion_ids=tuple(completion),
         )
+
+
+def _with_scores(answer: Answer, question: Question, scores: Scores, place: int | None) -> Answer:
+    menu = tuple(item.action for item in question.menu)
+    return replace(answer, menu=menu, probabilities=scores.whole, place=place)
 
 
 def load_llm_player(path: str, game: Game) -> LLMPlayer:

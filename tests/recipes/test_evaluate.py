@@ -90,6 +90,18 @@ def test_a_cold_language_model_gives_its_likeliest_answer(tiny_model_dir, tmp_pa
     assert len(prompts) == len(answers["1e-6"]) < len(answers["1"])
 
 
+@pytest.mark.parametrize("answers", ["free", "scored", "menu"])
+def test_a_language_model_tells_what_it_draws_from_when_asked(answers, tiny_model_dir, tmp_path):
+    pytest.importorskip("torch")
+    arguments = ["--game", "kuhn", "--hero", f"llm:{tiny_model_dir}", "--hands", "40", "--output", str(tmp_path)]
+    evaluate.main([*arguments, "--answers", answers])
+    value_function = json.loads((tmp_path / "results.json").read_text())["value_function"]
+    assert value_function["both_decide"] == (answers != "free")
+    given = [each.answer for hand in read_hands(tmp_path / "hands.jsonl") for each in hand.hero_decisions]
+    assert all(len(answer.probabilities) == (0 if answers == "free" else 2) for answer in given)
+    assert all((answer.completion in ("", "A0", "A1")) for answer in given) == (answers == "menu")
+
+
 def test_capture_can_be_left_out(tmp_path):
     arguments = ["--hero", "tag", "--villain", "call", "--hands", "10"]
     for option, names in (([], {"lbr:fcpa"}), (["--capture", "none"], set())):
@@ -161,6 +173,8 @@ def test_stakes_are_part_of_the_game(tmp_path):
         (["--hero", "tag", "--villain", "call", "--temperature", "0.5"], "tag"),
         (["--hero", "llm:{tiny}", "--villain", "call", "--temperature", "0"], "temperature 0.0"),
         (["--hero", "lbr", "--villain", "call", "--temperature", "0.5"], "--temperature"),
+        (["--hero", "tag", "--villain", "call", "--answers", "menu"], "--answers is for language models"),
+        (["--hero", "llm:{tiny}", "--villain", "call", "--answers", "loud"], "loud"),
         (["--hero", "lbr:loose", "--villain", "call"], "loose"),
         (["--hero", "lbr", "--villain", "call", "--hands", "0"], "0 hands"),
         (["--hero", "lbr", "--villain", "call", "--game", "kuhn"], "kuhn"),

@@ -54,7 +54,7 @@ def gradients(config, hero, blocks, hands):
             given = np.array([reward(hand) for reward in rewards]).reshape(len(rewards), -1)
             raw, no_baseline = discounted_returns(given, config.gamma), np.zeros((1, len(rewards)))
             plain += decision_rows([hand], [raw], no_baseline)
-            given = decision_rows([hand], [remover.returns(raw, hand, credit, hero)], no_baseline)
+            given = decision_rows([hand], [remover.returns(raw, hand, credit)], no_baseline)
             rows = remover.decisions(hand, credit, given, hero)
             if remover.switches.all_action:
                 assert all(own[0].credit == pytest.approx([0] * len(rewards)) for own, decision in
@@ -119,6 +119,7 @@ def test_the_menus_probabilities_are_those_of_the_answers_sampled(hero_parts, ti
             answer = decision.answer
             ids = [hero.answer_ids(f"A{place}") for place in range(2)]
             given = np.array([answer.completion_ids == own for own in ids] + [1], dtype=float)
+            assert answer.place == next((place for place in range(2) if given[place]), None)
             counts[answer.prompt_ids] = counts.get(answer.prompt_ids, 0) + given
             expected[answer.prompt_ids] = answer.probabilities
     for prompt, seen in counts.items():

@@ -38,10 +38,11 @@ def tabular_player(game, seed):
 
 
 class Watched:
-    """A player of whom nothing is known; `answers` of its hands name an action that often."""
+    """A player of whom nothing is known but what it `tells`; its answers name an action as often as `answers` says."""
 
-    def __init__(self, table, answers=1.0):
+    def __init__(self, table, answers=1.0, tells=False):
         self.name = "watched"
+        self.answers = "menu" if tells else "free"
         self.table = {state: {a: answers * share for a, share in row.items()} for state, row in table.items()}
 
     def act(self, observations):
@@ -65,15 +66,18 @@ def made_up_hands(game, hero, villain, deal):
                 break
             seen = state.observe()
             about = (seen.seat, seen.street, seen.pot, seen.to_call)
+            row = tables[seen.seat][seen.infoset]
+            tells = getattr((hero, villain)[seen.seat != deal.hero_seat], "answers", "free") != "free"
+            told = {"menu": tuple(row), "probabilities": tuple(row.values())} if tells else {}
             if action == "stop":
-                row = tables[seen.seat][seen.infoset]
                 pending += [(probability * share, (*actions, act)) for act, share in row.items() if share]
                 if sum(row.values()) < 1 - 1e-9:
                     state.forfeit()
-                    decisions.append(Decision(*about, None, Answer(None)))
+                    decisions.append(Decision(*about, None, Answer(None, **told)))
                     yield probability * (1 - sum(row.values())), finished(game, state, decisions)
                 break
-            decisions.append(Decision(*about, state.apply(action), Answer(action)))
+            answer = Answer(action, **told, place=list(row).index(action) if tells else None)
+            decisions.append(Decision(*about, state.apply(action), answer))
 
 
 def finished(game, state, decisions):
@@ -101,13 +105,26 @@ def exact_value(game, hero, villain):
 
 @pytest.mark.parametrize("guess", [None, "right", "wrong"])
 @pytest.mark.parametrize("answers", [1.0, 0.7])
-def test_scores_are_right_on_average_in_kuhn(answers, guess):
-    """Whatever hero is taken for, and when some of its answers name no action."""
-    hero, villain = Watched(random_table(KUHN, 1), answers), tabular_player(KUHN, 2)
+@pytest.mark.parametrize("tells", [False, True])
+def test_scores_are_right_on_average_in_kuhn(answers, guess, tells):
+    """Whatever hero is taken for, when some of its answers name no action, when it tells what it draws them from."""
+    hero, villain = Watched(random_table(KUHN, 1), answers, tells), tabular_player(KUHN, 2)
     table = {None: None, "right": hero.table, "wrong": random_table(KUHN, 3)}[guess]
     aivat = AIVAT.between(KUHN, hero, villain, 100, table)
     expected = exact_value(KUHN, hero, villain)
     assert expected_score(KUHN, aivat, hero, villain) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_hero_that_tells_what_it_draws_from_has_no_luck_left():
+    """Where the value function is that of both policies, and every answer names an action."""
+    hero, villain = Watched(random_table(KUHN, 1), tells=True), tabular_player(KUHN, 2)
+    aivat = AIVAT.between(KUHN, hero, villain, 100, hero.table)
+    assert aivat.value_function.both_decide
+    expected = exact_value(KUHN, hero, villain)
+    for deck in all_decks(KUHN):
+        seats = [made_up_hands(KUHN, hero, villain, Deal(deck, seat, 0)) for seat in (0, 1)]
+        for (_, first), (_, second) in itertools.product(*map(list, seats)):
+            assert np.mean(aivat.scores([first, second])) == pytest.approx(expected, abs=1e-9)
 
 
 def test_scores_are_right_on_average_in_leduc():
