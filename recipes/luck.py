@@ -70,6 +70,16 @@ class LuckRemover:
             for hand in hands
         ]
 
+    def scores(self, hands: Sequence[Hand], credits: Sequence[HandCredit]) -> list[float]:
+        """Chips hero won in each hand, with the luck taken out, see `evaluation.aivat`.
+
+        In hold'em that of the deal as well, whose mean is 0 over both seats. In small games there are exact values.
+        """
+        if self._assigner is None:
+            return [credit.value for credit in credits]
+        lucks = [self._assigner.luck_of_the_deal(hand.deal) for hand in hands]
+        return [credit.value - luck for credit, luck in zip(credits, lucks, strict=True)]
+
     def returns(self, returns: FloatArray, hand: Hand, credit: HandCredit) -> FloatArray:
         """A hand's returns (reward functions, hero's decisions) with the luck taken out of those of `chips`.
 

@@ -27,16 +27,18 @@ def epoch_metrics(epoch: int, hands: EpochHands, logs: dict[str, float], seconds
     """One line of `metrics.jsonl`: what epoch number `epoch` (from 1) played, and what the trainer said of it.
 
     `bb_ci95` is the half-width of the 95 % interval of `bb_per_hand`, deals being the sampling unit; it is None for a
-    single deal.
+    single deal. `bb_aivat` is the same with the luck taken out, where it is.
     """
-    by_deal = [hands.payoffs_bb[hands.deals == deal].mean() for deal in np.unique(hands.deals)]
+    aivat = {}
+    if hands.aivat_bb is not None:
+        aivat = _mean_and_interval(hands.aivat_bb, hands.deals, "bb_aivat", "bb_aivat_ci95")
     return {
         "epoch": epoch,
         "hands": len(hands.payoffs_bb),
         "seconds": round(seconds, 3),
         "avg_return": float(hands.returns.mean()),
-        "bb_per_hand": float(np.mean(by_deal)),
-        "bb_ci95": _half_width(by_deal),
+        **_mean_and_interval(hands.payoffs_bb, hands.deals, "bb_per_hand", "bb_ci95"),
+        **aivat,
         "win_rate": float((hands.payoffs_bb > 0).mean()),
         "decisions": hands.decisions,
         "legal_rate": hands.legal / max(1, hands.decisions),
@@ -80,12 +82,7 @@ def plot_learning_curve(run: Path, epochs: Sequence[dict[str, Any]], title: str)
     figure.suptitle(title)
     panels = figure.subplots(2, 3 if exact else 2, sharex=True)
     (bb_axes, return_axes), (rate_axes, entropy_axes) = panels[:, :2]
-    bb = np.array([epoch["bb_per_hand"] for epoch in epochs])
-    margin = np.array([epoch["bb_ci95"] or 0.0 for epoch in epochs])
-    bb_axes.fill_between(x, bb - margin, bb + margin, alpha=0.2, linewidth=0)
-    bb_axes.plot(x, bb, marker=".")
-    bb_axes.axhline(0, color="grey", linewidth=0.8)
-    bb_axes.set_title("bb/hand in chips, 95 % interval")
+    _plot_bb(bb_axes, epochs)
     return_axes.plot(x, [epoch["avg_return"] for epoch in epochs], marker=".")
     return_axes.set_title("shaped return per hand")
     for key, label in (("legal_rate", "legal answers"), ("win_rate", "hands won")):
@@ -105,6 +102,20 @@ def plot_learning_curve(run: Path, epochs: Sequence[dict[str, Any]], title: str)
     write_atomically(run / "learning_curve.png", picture.getvalue())
 
 
+def _plot_bb(axes: Axes, epochs: Sequence[dict[str, Any]]) -> None:
+    for name, ci95, label in (("bb_per_hand", "bb_ci95", "chips"), ("bb_aivat", "bb_aivat_ci95", "luck taken out")):
+        shown = [epoch for epoch in epochs if name in epoch]
+        if shown:
+            x, bb = [epoch["epoch"] for epoch in shown], np.array([epoch[name] for epoch in shown])
+            margin = np.array([epoch[ci95] or 0.0 for epoch in shown])
+            axes.fill_between(x, bb - margin, bb + margin, alpha=0.2, linewidth=0)
+            axes.plot(x, bb, marker=".", label=label)
+    if "bb_aivat" in epochs[-1]:
+        axes.legend()
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.set_title("bb/hand, 95 % interval")
+
+
 def _plot_exact(value_axes: Axes, entropy_axes: Axes, epochs: Sequence[dict[str, Any]]) -> None:
     x = [epoch["epoch"] for epoch in epochs]
     if epochs[-1]["capture"] is None:
@@ -120,7 +131,10 @@ def _plot_exact(value_axes: Axes, entropy_axes: Axes, epochs: Sequence[dict[str,
     entropy_axes.set_title("mean entropy of legal actions, nats")
 
 
-def _half_width(samples: Sequence[float]) -> float | None:
-    if len(samples) < 2:
-        return None
-    return float(student_t.ppf(0.975, len(samples) - 1) * np.std(samples, ddof=1) / len(samples) ** 0.5)
+def _mean_and_interval(values: np.ndarray, deals: np.ndarray, mean: str, ci95: str) -> dict[str, float | None]:
+    """Under the names given: the mean, and half its 95 % interval."""
+    samples = [values[deals == deal].mean() for deal in np.unique(deals)]
+    half = None
+    if len(samples) > 1:
+        half = float(student_t.ppf(0.975, len(samples) - 1) * np.std(samples, ddof=1) / len(samples) ** 0.5)
+    return {mean: float(np.mean(samples)), ci95: half}

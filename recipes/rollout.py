@@ -15,6 +15,7 @@ import numpy as np
 from accelerate.utils import gather_object
 from trl import GRPOTrainer
 
+from poker_env.evaluation.credit import HandCredit
 from poker_env.games import make_deals
 from poker_env.hand import Hand
 from poker_env.players import Player, make_player
@@ -32,6 +33,8 @@ class EpochHands:
 
     payoffs_bb: np.ndarray
     """(hands,): big blinds hero won."""
+    aivat_bb: np.ndarray | None
+    """(hands,): the same with the luck taken out; None where it isn't worked out."""
     returns: np.ndarray
     """(hands,): weighted return from the hand's start."""
     returns_by_name: dict[str, float]
@@ -86,7 +89,8 @@ class Rollout:
         seconds = time.monotonic() - started
         returns = [discounted_returns(self._rewards_of(hand), self.config.gamma) for hand in self.hands]
         starts = returns_from_start(returns).reshape(-1, len(self.rewards))
-        played = gather_object([self._decisions(hero, returns, self._baselines(starts))])  # process by process
+        credits = self._luck.credits(self.hands, hero) if self._luck is not None else []
+        played = gather_object([self._decisions(hero, returns, self._baselines(starts), credits)])  # by process
         rows = training_rows(
             [decision for decisions in played for decision in decisions],
             len(prompts) * trainer.accelerator.num_processes,
@@ -95,7 +99,7 @@ class Rollout:
             pad_token_id=self._tokenizer.pad_token_id,
             rng=np.random.default_rng((self.config.seed, epoch)),
         )
-        self.epoch = self._summary(first, starts, played, rows, seconds)
+        self.epoch = self._summary(first, starts, credits, played, rows, seconds)
         return to_trl(rows[trainer.accelerator.process_index :: trainer.accelerator.num_processes])
 
     def hero(self, model: Any, step: int) -> LLMPlayer:
@@ -108,8 +112,10 @@ class Rollout:
     def metrics(self) -> dict[str, float]:
         """The last epoch's figures under the names that trackers see, after `poker/`."""
         assert self.epoch is not None, "no hands were played yet"
+        aivat = self.epoch.aivat_bb
         return {
             "bb_per_hand": float(self.epoch.payoffs_bb.mean()),
+            **({} if aivat is None else {"bb_aivat": float(aivat.mean())}),
             "win_rate": float((self.epoch.payoffs_bb > 0).mean()),
             "avg_return": float(self.epoch.returns.mean()),
             "legal_rate": self.epoch.legal / max(1, self.epoch.decisions),
@@ -131,11 +137,12 @@ class Rollout:
         """(reward functions, hero's decisions): unweighted rewards."""
         return np.array([spec(hand) for spec in self.rewards]).reshape(len(self.rewards), len(hand.hero_decisions))
 
-    def _decisions(self, hero: LLMPlayer, returns: Sequence[FloatArray], baselines: FloatArray) -> list[Decision]:
+    def _decisions(
+        self, hero: LLMPlayer, returns: Sequence[FloatArray], baselines: FloatArray, credits: Sequence[HandCredit]
+    ) -> list[Decision]:
         """The hands' decisions as rows."""
         if self._luck is None:
             return [[row] for row in decision_rows(self.hands, returns, baselines)]
-        credits = self._luck.credits(self.hands, hero)
         decisions: list[Decision] = []
         for hand, credit, own, baseline in zip(self.hands, credits, returns, baselines, strict=True):
             given = decision_rows([hand], [self._luck.returns(own, hand, credit)], baseline[None])
@@ -150,11 +157,20 @@ class Rollout:
         return leave_one_out_baseline(by_deal).reshape(len(self.rewards), -1).T
 
     def _summary(
-        self, first_deal: int, starts: FloatArray, played: list[list[Decision]], rows: list[Row], seconds: float
+        self,
+        first_deal: int,
+        starts: FloatArray,
+        credits: Sequence[HandCredit],
+        played: list[list[Decision]],
+        rows: list[Row],
+        seconds: float,
     ) -> EpochHands:
+        payoffs = [hand.payoff for hand in self.hands]
+        scores = payoffs if self._luck is None else self._luck.scores(self.hands, credits)
         records = [
             (
                 hand.payoff_bb,
+                scores[index] / self.game.big_blind,
                 start,
                 first_deal + index // self.config.replicas,
                 len(hand.hero_decisions),
@@ -162,12 +178,13 @@ class Rollout:
             )
             for index, (hand, start) in enumerate(zip(self.hands, starts, strict=True))
         ]
-        payoffs, returns, deals, decisions, legal = (
+        payoffs_bb, scores_bb, returns, deals, decisions, legal = (
             np.array(column) for column in zip(*gather_object(records), strict=True)
         )
         asked = [[given.prompt_ids for given, *_ in decisions] for decisions in played]
         return EpochHands(
-            payoffs_bb=payoffs,
+            payoffs_bb=payoffs_bb,
+            aivat_bb=None if self._luck is None else scores_bb,
             returns=returns @ [spec.weight for spec in self.rewards],
             returns_by_name=dict(
                 zip([spec.name for spec in self.rewards], map(float, returns.mean(axis=0)), strict=True)

@@ -103,26 +103,33 @@ class Watcher(TrainerCallback):
             self.console.print(Panel(escape(hand), title="one hand"))
         elapsed = time.monotonic() - self._started
         left = elapsed / (row["epoch"] - self._first_epoch) * (self.config.num_epochs - row["epoch"])
-        margin = "" if row["bb_ci95"] is None else f" ± {row['bb_ci95']:.1f}"
+        bb = f"bb/hand {row['bb_per_hand']:+.1f}{_margin(row['bb_ci95'])}"
+        if "bb_aivat" in row:
+            bb += f", luck taken out {row['bb_aivat']:+.2f}{_margin(row['bb_aivat_ci95'])}"
         extra = f"  KL {row['kl']:.3f}" if row["kl"] is not None else ""
         exact = f"  [bold]{describe(row)}[/]" if "value" in row else ""
         self.console.print(
             f"[bold]epoch {row['epoch']}/{self.config.num_epochs}[/]{exact}  {row['hands']} hands"
             f"  return {row['avg_return']:+.2f}{' [green]best[/]' if self._best is not None else ''}"
-            f"  bb/hand {row['bb_per_hand']:+.1f}{margin}  won {row['win_rate']:.0%}  legal {row['legal_rate']:.0%}"
+            f"  {bb}  won {row['win_rate']:.0%}  legal {row['legal_rate']:.0%}"
             f"  loss {row['loss']:.3f}  entropy {row['entropy']:.2f}{extra}  grad {row['grad_norm']:.2f}"
             f"  {row['hands_per_second']:.1f} hands/s  ETA {int(left // 60)}:{int(left % 60):02d}",
             soft_wrap=True,
         )
 
 
+def _margin(ci95: float | None) -> str:
+    return "" if ci95 is None else f" ± {ci95:.1f}"
+
+
 def best_adapter(row: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> int | None:
     """The epoch after which the adapter was better than any before, if an epoch's metrics show one; else None.
 
-    Where exact values are worked out, they decide. Else it is the mean return of an epoch's hands, which the adapter
-    of the epoch before played.
+    Where exact values are worked out, they decide. Else it is what an epoch's hands won with the luck taken out, or
+    their mean return where it isn't; those hands the adapter of the epoch before played.
     """
-    name, age = ("value", 0) if any("value" in each for each in (row, *earlier)) else ("avg_return", 1)
+    ages = {"value": 0, "bb_aivat": 1, "avg_return": 1}
+    name, age = next(item for item in ages.items() if any(item[0] in each for each in (row, *earlier)))
     if name not in row or any(row[name] <= each.get(name, float("-inf")) for each in earlier):
         return None
     return int(row["epoch"]) - age

@@ -152,3 +152,19 @@ def test_villains_policy_must_be_known(hero_parts, tiny_model_dir, tmp_path):
     hero = LLMPlayer(*hero_parts, config.poker(), answers="scored")
     with pytest.raises(UserError, match="is not known"):
         LuckRemover(config, make_player("tag", make_game("kuhn"))).credits([], hero)
+
+
+@pytest.mark.parametrize(("spec", "villain", "hands"), [("kuhn", "cfr", 2_000), ("holdem", "call", 300)])
+def test_what_hands_won_without_luck_is_the_same_on_average(
+    hero_parts, tiny_model_dir, tmp_path, spec, villain, hands
+):
+    config = make_config(tiny_model_dir, tmp_path, *EVERYTHING, options=("--game", spec, "--villain", villain))
+    game, opponent = config.make_game(), make_player(villain, config.make_game())
+    remover = LuckRemover(config, opponent)
+    hero = LLMPlayer(*hero_parts, config.poker(), answers=remover.answers)
+    played = play(game, make_deals(game, hands, 2), hero, opponent)
+    won = np.array([hand.payoff for hand in played])
+    scores = np.array(remover.scores(played, remover.credits(played, hero)))
+    difference = won - scores
+    assert abs(difference.mean()) < 4 * difference.std() / hands**0.5
+    assert scores.std() < won.std()

@@ -99,6 +99,8 @@ def test_best_is_the_adapter_worth_most(finished_run):
         ({"epoch": 2, "avg_return": 4.0, "value": 0.0}, [{"avg_return": 3.0, "value": 0.1}], None),
         ({"epoch": 2, "avg_return": 4.0}, [{"avg_return": 3.0, "value": 0.1}], None),  # no exact value of this one
         ({"epoch": 2, "avg_return": 4.0, "value": 0.0}, [{"avg_return": 5.0}], 2),
+        ({"epoch": 3, "avg_return": 1.0, "bb_aivat": 0.2}, [{"avg_return": 5.0, "bb_aivat": 0.1}], 2),
+        ({"epoch": 3, "avg_return": 9.0, "bb_aivat": 0.0}, [{"avg_return": 5.0, "bb_aivat": 0.1}], None),
     ],
 )
 def test_which_adapter_an_epoch_shows_to_be_the_best(row, earlier, expected):
