@@ -32,7 +32,7 @@ What `recipes/train.py` and `recipes/warm_start.py` can be told. This page is ma
 
 Each option is a key in a YAML file and an option on the command line, which overrides the YAML:
 
-    accelerate launch recipes/train.py --config recipes/configs/kuhn.yaml --villain tag --output_dir runs/tag
+    accelerate launch recipes/train.py --config recipes/configs/kuhn.yaml --villain cfr --output_dir runs/cfr
 
 `--config` takes a file, or the name of one that comes with the package (`--config kuhn`). Lists are `[a, b]` in YAML
 and `--rewards chips illegal` on the command line; switches are `true` or `false`. An option that doesn't exist, or a

@@ -33,7 +33,14 @@ PAGES = [
 
 PROGRAMS = "make|python|accelerate|modal|pip|hf|mkdir|source|tensorboard|trackio|pre-commit|jupyter|git|cd"
 
-STAND_INS = {"BOT": "tag", "SETTING": "fcpa", "NAME.yaml": "balanced.yaml", "FILE": "mine.npz", "SEED": "1"}
+STAND_INS = {
+    "BOT": "tag",
+    "SETTING": "fcpa",
+    "NAME.yaml": "balanced.yaml",
+    "FILE": "mine.npz",
+    "SEED": "1",
+    "llm:ADAPTER": "llm:runs/quickstart/final",
+}
 """What the documents leave to the reader, where it has to be one of a few."""
 
 
