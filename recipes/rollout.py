@@ -52,7 +52,7 @@ class EpochHands:
     rows: int
     """Rows they were merged into."""
     tokens_saved: float
-    """Share of those decisions' tokens that training did not forward, because they were merged."""
+    """Share of those decisions' tokens that training did not forward, because they were merged or had one prompt."""
 
 
 class Rollout:
@@ -181,6 +181,7 @@ class Rollout:
         payoffs_bb, scores_bb, returns, deals, decisions, legal = (
             np.array(column) for column in zip(*gather_object(records), strict=True)
         )
+        trained = [row for row in rows if row.decisions]
         asked = [[given.prompt_ids for given, *_ in decisions] for decisions in played]
         return EpochHands(
             payoffs_bb=payoffs_bb,
@@ -197,10 +198,11 @@ class Rollout:
                 sum(len(prompt) for prompts in asked for prompt in set(prompts)),
                 sum(len(prompt) for prompts in asked for prompt in prompts),
             ),
-            trained=round(sum(row.decisions for row in rows)),
-            rows=sum(1 for row in rows if row.decisions),
+            trained=round(sum(row.decisions for row in trained)),
+            rows=len(trained),
             tokens_saved=_saved(
-                sum(row.tokens for row in rows if row.decisions), sum(row.tokens * row.decisions for row in rows)
+                sum(map(len, {row.prompt_ids for row in trained})) + sum(len(row.completion_ids) for row in trained),
+                sum(row.tokens * row.decisions for row in trained),
             ),
         )
 

@@ -124,8 +124,14 @@ def test_an_epochs_figures(tiny_model_dir, tmp_path):
     masks = [mask[0] for mask in output["env_mask"]]
     assert (epoch.rows, epoch.trained) == (sum(map(bool, masks)), sum(masks)) and epoch.rows == 39
     lengths = [len(p) + len(c) for p, c in zip(output["prompt_ids"], output["completion_ids"], strict=True)]
-    merged, single = sum(np.multiply(lengths, np.sign(masks))), sum(np.multiply(lengths, masks))
-    assert epoch.tokens_saved == pytest.approx(1 - merged / single) and epoch.trained < epoch.decisions
+    trained = [
+        (tuple(p), len(c))
+        for p, c, mask in zip(output["prompt_ids"], output["completion_ids"], masks, strict=True)
+        if mask
+    ]
+    forwarded = sum(map(len, {prompt for prompt, _ in trained})) + sum(length for _, length in trained)
+    assert epoch.tokens_saved == pytest.approx(1 - forwarded / sum(np.multiply(lengths, masks)))
+    assert 0 < epoch.tokens_saved < 1 and epoch.trained < epoch.decisions
 
 
 def test_rewards_are_asked_for_once_per_hand(tiny_model_dir, tmp_path, monkeypatch):
