@@ -1,11 +1,15 @@
 """A fake Modal, a small opponent and a small config."""
 
+import signal
 from pathlib import Path
 
 import pytest
 from fake_modal.cloud import running_cloud
 from fake_modal.containers import unavailable
 from tiny import CONFIG, MODEL
+
+# A shell's background jobs have their processes ignore interrupts, which tests send to theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
