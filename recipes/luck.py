@@ -75,8 +75,9 @@ class LuckRemover:
 
         In hold'em that of the deal as well, whose mean is 0 over both seats. In small games there are exact values.
         """
-        if self._assigner is None:
+        if self._game.name in SMALL_GAMES:
             return [credit.value for credit in credits]
+        assert self._assigner is not None  # the one that gave the credits
         lucks = [self._assigner.luck_of_the_deal(hand.deal) for hand in hands]
         return [credit.value - luck for credit, luck in zip(credits, lucks, strict=True)]
 

@@ -5,8 +5,8 @@ Imperfect Information Games". One player is known: its probabilities for every h
 translation of bets that its tree doesn't know mixed in. The other one is only watched. From what it won comes off, for
 every deal of cards and every action of the known player, by how much that changed the value of the hand, less the
 expectation of that change; so it does for the watched player's actions, where it says what it drew them from. The
-known player's own cards are never used: its holdings count by their exact
-probabilities. The work is `CreditAssigner`'s; here it is chosen who is known and what values hands.
+known player's own cards are never used: its holdings count by their exact probabilities. The work is
+`CreditAssigner`'s; here it is chosen who is known and what values hands.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class AIVAT:
     ) -> None:
         """`mirrored`: it is hero who is known, and `other` is villain."""
         self._game, self._assigner, self._mirrored = game, assigner, mirrored
-        self._other = other if isinstance(other, CFRPlayer) else None
+        self._other = other if value_function.both_decide and isinstance(other, CFRPlayer) else None
+        """To be asked what it drew its actions from, where that matters and its answers don't say it."""
         self.value_function = value_function
         self._mean_luck = 0.0
         """Of a deal, over both seats: 0 where the value function has both players play alike."""
@@ -119,7 +120,7 @@ class AIVAT:
         return credit.value, self._assigner.luck_of_the_deal(deal)
 
     def _choices(self, hand: Hand, seat: int) -> list[Choice]:
-        """The other player's decisions; empty ones where its probabilities are unknown."""
+        """The other player's decisions; empty ones where its probabilities are unknown or don't matter."""
         decisions = [decision for decision in hand.decisions if decision.seat == seat]
         if self._other is None:
             return [Choice.of(decision.answer) for decision in decisions]
