@@ -7,6 +7,7 @@ Every option of the YAML can be given on the command line; `--resume` continues 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shlex
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 from peft import PeftModel
@@ -24,7 +26,7 @@ from trl import GRPOTrainer
 
 from poker_env.advisor import load_advisor
 from poker_env.evaluation.capture import usual_settings
-from poker_env.evaluation.match import Evaluation, evaluate
+from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.report import write_report
 from poker_env.evaluation.results import comparison_table, write_results
 from poker_env.players.llm import LLMPlayer
@@ -60,8 +62,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def is_finished(folder: Path, config: ExploitConfig) -> bool:
     """Whether a run's folder holds all that a run of that many epochs leaves."""
-    judged = config.eval_hands == 0 or (folder / "evaluation" / "results.json").exists()
+    judged = config.eval_hands == 0 or is_judged(folder / "evaluation")
     return judged and (folder / "final").is_dir() and len(read_metrics(folder)) >= config.num_epochs
+
+
+def is_judged(folder: Path) -> bool:
+    """Whether an evaluation's folder is whole: its report is written last."""
+    return (folder / "report.html").exists()
 
 
 def train(config: ExploitConfig, command: str) -> None:
@@ -88,7 +95,8 @@ def train(config: ExploitConfig, command: str) -> None:
         f"{config.num_epochs} epochs of {config.episodes_per_epoch} hands, {config.rows_per_epoch} rows each, "
         f"on {trainer.accelerator.device}"
     )
-    before = judge(trainer, rollout, folder / "evaluation_before", command, adapter=config.adapter is not None)
+    start = Path(config.adapter) if config.adapter else None
+    before = judge(trainer, rollout, folder / "evaluation_before", command, start, again=not config.resume)
     checkpoint = last_complete_checkpoint(folder) if config.resume else None
     if checkpoint is not None:
         console.print(f"resuming from {checkpoint}")
@@ -96,7 +104,7 @@ def train(config: ExploitConfig, command: str) -> None:
     if trainer.is_world_process_zero():
         model = trainer.accelerator.unwrap_model(trainer.model)
         save_adapter(folder / "final", model, tokenizer, config.poker())
-    after = judge(trainer, rollout, folder / "evaluation", command, adapter=True)
+    after = judge(trainer, rollout, folder / "evaluation", command, folder / "final", again=True)
     if before is not None and after is not None:
         console.print(comparison_table({"before training": before, "after training": after}))
     console.print(f"adapter: {folder / 'final'}   learning curve: {folder / 'learning_curve.png'}")
@@ -144,20 +152,31 @@ def make_trainer(
     return trainer
 
 
-def judge(trainer: GRPOTrainer, rollout: Rollout, folder: Path, command: str, *, adapter: bool) -> Evaluation | None:
-    """Evaluate the model with or without its adapter on the run's evaluation deals; main process only."""
+def judge(
+    trainer: GRPOTrainer, rollout: Rollout, folder: Path, command: str, adapter: Path | None, *, again: bool
+) -> dict[str, Any] | None:
+    """Evaluate the model as it is, which is called after its `adapter`, or without one, on the run's evaluation deals.
+
+    Returns what is in the folder's `results.json`, which is not worked out `again` if those deals were played already;
+    None for `eval_hands: 0`, and in other than the main process.
+    """
     config = rollout.config
     if not trainer.is_world_process_zero() or config.eval_hands == 0:
         return None
+    game, villain, seed = rollout.game, rollout.villain, config.seed + EVALUATION_SEED_OFFSET
+    if not again and is_judged(folder):
+        found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        if (found["villain"], found["seed"], found["deals"]) == (villain.name, seed, (config.eval_hands + 1) // 2):
+            return found
     model = trainer.accelerator.unwrap_model(trainer.model)
     hero = LLMPlayer(model, trainer.processing_class, config.poker(), config.model_name_or_path)
     with nullcontext() if adapter else model.disable_adapter():
         if adapter:
-            hero.name = f"llm:{Path(str(config.output_dir)) / 'final'}"
-        game, villain, seed = rollout.game, rollout.villain, config.seed + EVALUATION_SEED_OFFSET
+            hero.name = f"llm:{adapter}"
         evaluation = evaluate(game, hero, villain, config.eval_hands, seed, lbr=usual_settings(game, villain))
-        write_report(folder, evaluation, write_results(folder, evaluation, command))
-    return evaluation
+        record = write_results(folder, evaluation, command)
+        write_report(folder, evaluation, record)
+    return record
 
 
 if __name__ == "__main__":

@@ -142,15 +142,15 @@ def summary_lines(evaluation: Evaluation, exploitability: Mapping[str, Estimate]
     return lines
 
 
-def comparison_table(evaluations: Mapping[str, Evaluation]) -> Table:
-    """Evaluations side by side for the terminal, say before and after training; keys are their labels."""
+def comparison_table(records: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Evaluations side by side for the terminal, say before and after training: what `results` says, by label."""
     table = Table()
     table.add_column("")
     for column in ("mbb/hand", "± 95 %", "hands won", "legal answers", "hands"):
         table.add_column(column, justify="right")
-    for label, evaluation in evaluations.items():
-        estimate = evaluation.estimates[evaluation.headline]
-        rates = (f"{evaluation.win_rate:.1%}", f"{evaluation.legal_rate:.1%}")
+    for label, record in records.items():
+        estimate = Estimate(**record["estimates"][record["headline"]])
+        rates = (f"{record['win_rate']:.1%}", f"{record['legal_rate']:.1%}")
         table.add_row(label, f"{estimate.mbb_per_hand:+,.0f}", _margin(estimate), *rates, f"{estimate.hands:,}")
     return table
 

@@ -17,10 +17,12 @@ from safetensors.numpy import load_file
 
 from poker_env.errors import UserError
 from poker_env.evaluation.exact_value import ExactJudge, exact_policy, legal_entropy
+from poker_env.evaluation.match import evaluate
 from poker_env.games import make_game
 from poker_env.hand import read_hands
 from poker_env.players import make_player
 from poker_env.players.llm import PokerLLMAgent
+from recipes import train
 from recipes.checkpoints import check_run_folder, epoch_folder
 from recipes.config import parse_config
 from recipes.exact import ExactWatch
@@ -164,6 +166,23 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(finished_run, tin
         assert [json.loads(ours)[key] for key in same] == [json.loads(theirs)[key] for key in same]
 
 
+def test_a_resumed_run_is_not_judged_again_before_training(
+    finished_run, tiny_model_dir, tmp_path, monkeypatch, capsys
+):
+    """But for other deals, which the judgement after training will be of."""
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    (folder / "evaluation" / "report.html").unlink()  # as if killed while judging what it had trained
+    judged = []
+    monkeypatch.setattr(train, "evaluate", lambda *args, **kwargs: judged.append(1) or evaluate(*args, **kwargs))
+    main(arguments(tiny_model_dir, folder, "--resume"))
+    assert len(judged) == 1 and (folder / "evaluation" / "report.html").exists()
+    before = json.loads((folder / "evaluation_before" / "results.json").read_text())
+    assert f"{before['win_rate']:.1%}" in capsys.readouterr().out
+    (folder / "final").rename(tmp_path / "gone")
+    main(arguments(tiny_model_dir, folder, "--resume", "--eval_hands", "24"))
+    assert len(judged) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -292,6 +311,7 @@ def test_an_adapter_can_be_gone_on_from(warm_run, tiny_model_dir, tmp_path):
     assert not (tmp_path / "warm_start").exists()
     before = json.loads((tmp_path / "evaluation_before" / "results.json").read_text())
     assert before["legal_rate"] > 0.8  # what it started from is judged, not the bare model
+    assert before["hero"] == f"llm:{start}"
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,8 @@ def test_one_deal_gives_results_without_an_interval():
 
 def test_tables_show_the_headline():
     evaluation = evaluate(HOLDEM, Says(None), make_player("call", HOLDEM), 40, progress=False)
-    row = [list(column.cells) for column in comparison_table({"before": evaluation, "after": evaluation}).columns]
+    record = json.loads(json.dumps(results(evaluation, "")))
+    row = [list(column.cells) for column in comparison_table({"before": record, "after": record}).columns]
     headline = evaluation.estimates["aivat"]
     win_rates = [[f"{headline.mbb_per_hand:+,.0f}"] * 2, [f"{headline.margin:,.0f}"] * 2]
     assert row == [["before", "after"], *win_rates, ["0.0%"] * 2, ["0.0%"] * 2, ["40"] * 2]
