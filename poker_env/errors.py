@@ -9,6 +9,6 @@ class UserError(Exception):
     """
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What another library's exception says, in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -38,7 +38,12 @@ def to_phh(hand: Hand, hero: str = "hero", villain: str = "villain") -> str:
         "actions": _actions(hand),
         "players": players,
     }
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())  # JSON's values are TOML's, too
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in fields.items())
+
+
+def _toml(value: object) -> str:
+    """JSON's values are TOML's, too, but for surrogate pairs and the one control character JSON doesn't escape."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def write_phhs(path: Path, hands: Iterable[Hand], hero: str = "hero", villain: str = "villain") -> None:

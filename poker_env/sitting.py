@@ -24,6 +24,8 @@ from poker_env.state import Move, Observation, street_base
 from poker_env.steps import action_in_words, contested_pot
 from poker_env.table import LiveHand
 
+SITTING = "sitting.json"
+"""What a sitting's result is saved as."""
 ENOUGH_HANDS = 30
 """With fewer a 95 % interval isn't worth printing: what happens once in ten hands may not have happened yet."""
 
@@ -264,7 +266,7 @@ class Sitting:
         record |= {"hands": len(self.hands), "chips": self.chips, "taken_back": self.taken_back}
         found = self.estimate
         write_atomically(
-            folder / "sitting.json",
+            folder / SITTING,
             json.dumps(record | {"estimate": asdict(found) if found else None}, indent=2) + "\n",
         )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.table import Table
 
+from poker_env.errors import UserError
 from poker_env.evaluation.exact_value import Policy, exact_policy
 from poker_env.games import Deal, make_game
 from poker_env.hand import Answer, Hand
@@ -51,10 +52,11 @@ class _Outcome:
 def optimum(villain: Player, rewards: Sequence[RewardSpec], gamma: float) -> Optimum:
     """The best of all of hero's pure strategies under the rewards, their returns discounted by gamma.
 
-    Raises `UserError` for a villain whose policy is unknown, or a reward function that fails.
+    Raises `UserError` for a villain whose policy is unknown, and a reward function that fails or is boundless.
     """
     policy = exact_policy(KUHN, villain)
-    seats = [_seat_optimum(_outcomes(seat, policy, rewards, gamma)) for seat in (0, 1)]
+    with np.errstate(over="ignore", invalid="ignore"):  # told below
+        seats = [_seat_optimum(_outcomes(seat, policy, rewards, gamma)) for seat in (0, 1)]
     return Optimum(*(1000 * float(np.mean(chips)) for chips in zip(*seats, strict=True)))
 
 
@@ -93,7 +95,10 @@ def _outcomes(seat: int, villain: Policy, rewards: Sequence[RewardSpec], gamma: 
 
 
 def _seat_optimum(outcomes: Sequence[_Outcome]) -> tuple[float, float]:
-    """The least and the most chips per hand among the pure strategies with the best score."""
+    """The least and the most chips per hand among the pure strategies with the best score.
+
+    Raises `UserError` when a score is no finite number.
+    """
     infosets = sorted({infoset for outcome in outcomes for infoset in outcome.choices})
     results = []
     for actions in itertools.product((0, 1), repeat=len(infosets)):
@@ -101,6 +106,8 @@ def _seat_optimum(outcomes: Sequence[_Outcome]) -> tuple[float, float]:
         reached = [outcome for outcome in outcomes if outcome.choices.items() <= strategy]
         results.append([sum(getattr(o, what) * o.chance for o in reached) for what in ("score", "chips")])
     scores, chips = np.array(results).T
+    if not np.isfinite(scores).all():
+        raise UserError("these rewards add up to more than a number can hold: give smaller weights or arguments")
     among_best = chips[scores > scores.max() - 1e-9]
     return float(among_best.min()), float(among_best.max())
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 import yaml
@@ -24,7 +24,7 @@ from poker_env.players.config import PokerConfig
 from poker_env.players.mixture import mixture_spec
 from poker_env.players.models import best_dtype
 from recipes.tracking import check_trackers, tell_nobody
-from reward_fns import RewardSpec, load_reward
+from reward_fns import RewardSpec, read_reward
 
 tell_nobody()
 
@@ -219,7 +219,7 @@ class ExploitConfig(GRPOConfig):
 
     def reward_specs(self) -> list[RewardSpec]:
         """The reward functions, loaded. Raises `UserError` for one that can't be."""
-        return [_load_reward(reward) for reward in self.rewards]
+        return [read_reward(reward, self.gamma) for reward in self.rewards]
 
     def _check(self) -> None:
         self.poker()
@@ -288,18 +288,6 @@ class ExploitConfig(GRPOConfig):
         check_trackers(self.report_to)
         if self.villain.startswith(("llm:", "human")):
             raise UserError(f"villain {self.villain!r} can't be trained against: name a bot")
-
-
-def _load_reward(reward: str | dict[str, Any]) -> RewardSpec:
-    if isinstance(reward, str):
-        name, _, weight = reward.partition("=")
-        try:
-            return load_reward(name, float(weight or 1.0))
-        except ValueError as error:
-            raise UserError(f"reward {reward!r}: the weight {weight!r} is not a number") from error
-    if not isinstance(reward, dict) or "name" not in reward or set(reward) - {"name", "weight", "args"}:
-        raise UserError(f"reward {reward!r} is not of the form {{name: …, weight: …, args: {{…}}}}")
-    return load_reward(reward["name"], reward.get("weight", 1.0), reward.get("args"))
 
 
 def shipped_configs() -> list[str]:

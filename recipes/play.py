@@ -27,9 +27,9 @@ from poker_env.errors import UserError
 from poker_env.evaluation.exact_value import KnowsItsPolicy
 from poker_env.games import make_game
 from poker_env.players import PLAYER_SPECS, make_player
-from poker_env.sitting import Sitting
+from poker_env.sitting import SITTING, Sitting
 from recipes.cli import Parser, output_folder, run
-from recipes.play_terminal import Ask, play_in_terminal
+from recipes.play_terminal import Ask, play_in_terminal, speak_plainly
 
 HUMAN = "human"
 
@@ -59,6 +59,9 @@ def main(argv: Sequence[str] | None = None, ask: Ask = input) -> None:
         raise UserError(f"--thoughts: {villain.name} can't say how probable its actions were, leave it out")
     advisor = load_advisor(arguments.against, game) if arguments.advice else None
     output_folder(folder)
+    taken = next((name for name in ("hands.jsonl", SITTING) if (folder / name).exists()), None)
+    if taken is not None:
+        raise UserError(f"{folder} holds hands already ({taken}): give another --output")
     if arguments.web:
         serve(Room(game, villain, arguments.seed, advisor, folder, arguments.thoughts), arguments.host, arguments.port)
         return
@@ -90,4 +93,5 @@ def _parser() -> Parser:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     run(main)

@@ -70,7 +70,7 @@ def log_html(sitting: Sitting) -> Markup:
     texts = []
     for street in range(sitting.live.state.street + 1):
         done = [event for event in events if event.street == street]
-        if done or street == sitting.live.state.street:
+        if done or (street == sitting.live.state.street and not view.over):
             texts.append(f"<dt>{escape(sitting.game.streets[street])}</dt><dd>{_said(done) or '…'}</dd>")
     end = f"<dt>End</dt><dd>{escape(sitting.result_in_words())}</dd>" if view.over else ""
     return Markup(f'<div class="pk-log"><h3>Hand {sitting.number}</h3><dl>{"".join(texts)}{end}</dl></div>')

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +24,8 @@ from poker_env.state import Observation, position, street_base
 Ask = Callable[[str], str]
 """Shows a prompt and returns the line typed; raises `EOFError` or `KeyboardInterrupt` when there will be none."""
 
+PLAIN = {"♣": "c", "♦": "d", "♥": "h", "♠": "s", "█": "#", "→": ">"}
+"""What is written where the terminal's encoding lacks a character; others are question marks."""
 SUITS = {"c": "♣", "d": "♦", "h": "♥", "s": "♠"}
 SUIT_STYLES = {"c": "green", "d": "dodger_blue1", "h": "red", "s": "default"}
 HELP = """\
@@ -31,8 +36,24 @@ HELP = """\
 [bold]t[/]  when the hand is over: what your opponent thought, with its cards
 [bold]h[/]  this help    [bold]q[/]  leave the table (Ctrl-D and Ctrl-C do, too); finished hands are saved"""
 
+LONGEST = 30
+"""Characters that a choice may have."""
 _SIZE = re.compile(r"[br]\s*(?:to\s*)?(\d+(?:[.,]\d+)*)?\s*(bb|%)?")
 _ENDS = ("q", "quit", "exit")
+
+
+def speak_plainly() -> None:
+    """Make standard input and output of this process take any byte, and do with any encoding."""
+    codecs.register_error("plain", _plain)
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "plain")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(PLAIN.get(missing, "?") for missing in error.object[error.start : error.end]), error.end
 
 
 class Quit(Exception):
@@ -71,6 +92,8 @@ def play_in_terminal(
                 sitting.deal()
     except (EOFError, KeyboardInterrupt, Quit):
         console.print()
+        if sitting.hands:
+            sitting.save(folder)  # choices taken back since
         if not sitting.over:
             console.print("The hand on the table is not over: it counts for nothing.")
         console.print(sitting.summary())
@@ -196,7 +219,11 @@ class _Seat:
         return Panel(lines, title=view.street, title_align="left", expand=False)
 
     def _think(self) -> None:
+        hidden = self.sitting.over and not self.thoughts and self.sitting.view().villain_hole is None
         try:
+            self.sitting.reveal()
+            if hidden:
+                self.console.print("Cards", self._both_hands())
             thoughts = self.sitting.thoughts()
         except UserError as error:
             self.console.print(str(error), style="yellow")
@@ -216,6 +243,8 @@ class _Seat:
 def read_choice(typed: str, observation: Observation, menu: Sequence[MenuItem]) -> int:
     """The action that a person typed, see `HELP`. Raises `UserError` for what is none, or is illegal."""
     typed = typed.strip().lower()
+    if len(typed) > LONGEST:
+        raise UserError(f"{typed[:LONGEST]!r}… is nothing that can be done here: h tells what is")
     kinds = {item.kind: item.action for item in menu}
     if typed.isdecimal():
         if not 1 <= int(typed) <= len(menu):

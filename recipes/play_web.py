@@ -248,7 +248,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
         listening.listen()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError, ValueError) as error:
         listening.close()
         raise UserError(f"can't listen at {host}, port {port} ({error}): give another --port, or --host") from error
     return listening
@@ -264,7 +264,8 @@ def serve(room: Room, host: str, port: int) -> None:
     listening = listen(host, port)
     server = make_server(room)
     saved = f", hands go to {room.folder}" if room.folder else ""
-    print(f"Play at http://{host}:{listening.getsockname()[1]} (Ctrl-C stops{saved})", flush=True)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Play at http://{shown}:{listening.getsockname()[1]} (Ctrl-C stops{saved})", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
 

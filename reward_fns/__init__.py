@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
+import reprlib
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
@@ -44,16 +45,20 @@ class RewardSpec:
         Raises `UserError` when the function raises, returns the wrong length, or anything but finite numbers.
         """
         try:
-            returned = self.function(hand, **self.args)
-        except Exception as error:
+            returned: Any = self.function(hand, **self.args)
+            if isinstance(returned, Iterator):
+                returned = list(returned)  # a generator fails here, if it does
+        except (Exception, SystemExit) as error:
             raise UserError(f"reward function {self.name!r} failed {_where(error)}: {_what(error)}") from error
         expected = len(hand.hero_decisions)
         try:
+            if isinstance(returned, str | bytes | Mapping):
+                raise TypeError("can be gone through, but holds no rewards")
             rewards = [float(reward) for reward in returned]
-        except (TypeError, ValueError) as error:
+        except Exception as error:
             raise UserError(
-                f"reward function {self.name!r} returned {str(returned)[:60]!r}: return a list of {expected} numbers, "
-                "one per hero decision"
+                f"reward function {self.name!r} returned {reprlib.repr(returned)}: return a list of {expected} "
+                "numbers, one per hero decision"
             ) from error
         if len(rewards) != expected:
             raise UserError(
@@ -134,9 +139,13 @@ def read_reward(reward: str | Mapping[str, Any], gamma: float | None = None) -> 
         except ValueError as error:
             raise UserError(f"reward {reward!r}: the weight {weight!r} is not a number") from error
         return load_reward(name, number, gamma=gamma)
-    if not isinstance(reward, Mapping) or "name" not in reward or set(reward) - {"name", "weight", "args"}:
-        raise UserError(f"reward {reward!r} is not of the form {{name: …, weight: …, args: {{…}}}}")
-    return load_reward(reward["name"], reward.get("weight", 1.0), reward.get("args"), gamma)
+    form = UserError(f"reward {reward!r} is not of the form {{name: …, weight: …, args: {{…}}}}")
+    if not isinstance(reward, Mapping) or set(reward) - {"name", "weight", "args"}:
+        raise form
+    name, args = reward.get("name"), reward.get("args")
+    if not isinstance(name, str) or not isinstance(args, Mapping | None):
+        raise form
+    return load_reward(name, reward.get("weight", 1.0), args, gamma)
 
 
 def _find(name: str) -> RewardFunction:
@@ -160,7 +169,7 @@ def import_function(path: str) -> RewardFunction:
         sys.path.append(str(Path.cwd()))
     try:
         function = attrgetter(function_name)(importlib.import_module(module_name))
-    except Exception as error:  # the module is the user's own: its import may raise anything
+    except (Exception, SystemExit) as error:  # the module is the user's own: its import may raise anything
         raise UserError(f"can't load reward function {path!r}: {_what(error)}") from error
     if not callable(function):
         raise UserError(f"can't load reward function {path!r}: {function_name} is not a function")
@@ -171,11 +180,11 @@ def _package(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
 
 
-def _what(error: Exception) -> str:
+def _what(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """The line that raised."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"at {Path(frame.filename).name}, line {frame.lineno}"

@@ -36,8 +36,10 @@ def potential_based(potential: Callable[..., float]) -> Callable[..., list[float
 
     own = list(inspect.signature(reward, follow_wrapped=False).parameters.values())[:2]
     theirs = list(inspect.signature(potential).parameters.values())[1:]
-    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in theirs]
-    reward.__signature__ = inspect.Signature([*own, *keywords])  # type: ignore[attr-defined]
+    named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    keywords = [parameter.replace(kind=named[1]) for parameter in theirs if parameter.kind in named]
+    others = [parameter for parameter in theirs if parameter.kind is inspect.Parameter.VAR_KEYWORD]
+    reward.__signature__ = inspect.Signature([*own, *keywords, *others])  # type: ignore[attr-defined]
     return reward
 
 

@@ -201,6 +201,12 @@ def test_phh_is_read_back_to_the_same_payoffs(game):
         assert (history.players[hand.hero_seat], history.players[1 - hand.hero_seat]) == ("Ann", "Bob")
 
 
+def test_any_name_is_read_back_from_phh():
+    names = 'llm:/tmp/😀/\x7f\x00"\\', "é\n"
+    for hand in chaotic_hands(STAKES[0])[:2]:
+        assert set(HandHistory.loads(phh.to_phh(hand, *names)).players) == set(names)
+
+
 def test_a_file_of_many_hands_in_phh(tmp_path):
     hands = chaotic_hands(STAKES[0])
     names = {"hero": 'A"\\nn ♠', "villain": "cfr:a'b''c"}

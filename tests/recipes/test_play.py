@@ -1,6 +1,8 @@
 """Playing in the terminal: what can be typed, what is told and saved, and watching two players."""
 
 import io
+import json
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from rich.console import Console
 
 from poker_env.errors import UserError
 from poker_env.games import make_game
-from poker_env.hand import read_hands
+from poker_env.hand import Answer, read_hands
 from poker_env.players import make_player
 from poker_env.players.config import PokerConfig
 from poker_env.sitting import Sitting, raise_action
@@ -94,6 +96,8 @@ def test_what_can_be_typed_for_each_choice():
         ("flod", "nothing that can be done"),
         ("r -5", "nothing that can be done"),
         ("r 99999999999999999999", "is not legal"),
+        ("r " + "9" * 400, "nothing that can be done"),
+        ("9" * 5000, "nothing that can be done"),
     ],
 )
 def test_typos_are_told_in_one_line(typed, told):
@@ -140,8 +144,6 @@ def test_all_in_calls_an_all_in(tmp_path):
         name = "shover"
 
         def act(self, observations):
-            from poker_env.hand import Answer
-
             return [Answer(seen.game.stack if seen.min_raise_to else 1) for seen in observations]
 
     screen, sitting = at_table(tmp_path, ["a", ""], villain=Shover(), hands=1)
@@ -159,6 +161,28 @@ def test_a_session_by_typing(tmp_path):
     assert "The hand on the table is not over: it counts for nothing." in screen
     assert f"Saved in {tmp_path}" in screen
     assert list(read_hands(tmp_path / "hands.jsonl")) == sitting.hands
+
+
+@pytest.mark.parametrize(
+    ("villain", "told"), [("tag", "tag can't say how probable"), ("cfr", "cfr had nothing to decide")]
+)
+def test_thoughts_turn_villains_cards_over_even_where_there_are_none(tmp_path, villain, told):
+    screen, sitting = at_table(tmp_path, ["a", "", "f", "t", "u"], villain=villain)
+    shown, _, later = screen.partition(told)
+    assert len(sitting.hands) == 2 and re.search(rf"Cards You \S+ \S+   {villain} \S+ \S+$", shown.splitlines()[-1])
+    assert "nothing to take back: a card was turned over" in later and sitting.taken_back == 0
+
+
+def test_what_is_taken_back_in_a_hand_that_is_not_finished_is_saved_too(tmp_path):
+    class Raiser:
+        name = "raiser"
+
+        def act(self, observations):
+            return [Answer(max(seen.min_raise_to or 1, 1)) for seen in observations]
+
+    screen, sitting = at_table(tmp_path, ["f", "", "r 300", "u", "q"], villain=Raiser(), seed=1)
+    assert len(sitting.hands) == 1 and "(1 choice taken back)" in screen
+    assert json.loads((tmp_path / "sitting.json").read_text())["taken_back"] == 1
 
 
 def test_taken_back_after_the_end(tmp_path):
@@ -274,6 +298,7 @@ def test_advice(tmp_path, capsys, answers):
         (["--against", "tag", "--game", "kuhn", "--thoughts"], "tag can't say"),
         (["--against", "tag", "--game", "kuhn", "--advice"], "tag"),
         (["--against", "cfr", "--game", "kuhn", "--output", "{file}/x"], "can't write"),
+        (["--against", "cfr", "--game", "kuhn", "--output", "{played}"], "holds hands already (hands.jsonl)"),
         ([], "--against"),
         (["--against", "cfr", "--no-such"], "--no-such"),
     ],
@@ -281,10 +306,26 @@ def test_advice(tmp_path, capsys, answers):
 def test_user_errors(arguments, told, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
+    (tmp_path / "played").mkdir()
+    (tmp_path / "played" / "hands.jsonl").write_text("precious")
     with pytest.raises(UserError, match=re.escape(told)) as error:
-        play.main([item.format(file=tmp_path / "file") for item in arguments])
+        play.main([item.format(file=tmp_path / "file", played=tmp_path / "played") for item in arguments])
     assert len(str(error.value).splitlines()) == 1
-    assert sorted(tmp_path.iterdir()) == [tmp_path / "file"]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file", tmp_path / "played"]
+    assert (tmp_path / "played" / "hands.jsonl").read_text() == "precious"
+
+
+def test_any_bytes_in_and_any_encoding_out(tmp_path):
+    command = [sys.executable, str(ROOT / "recipes" / "play.py"), "--against", "call", "--seed", "1"]
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path)],
+        input=b"\xff\nq\n",
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"nothing that can be done" in done.stdout and re.search(rb"Yours   \w[cdhs] \w[cdhs] ", done.stdout)
 
 
 def test_as_a_command(tmp_path):

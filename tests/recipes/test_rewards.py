@@ -84,12 +84,26 @@ def test_an_installed_package_s_functions_are_found_and_trained_with(
 def test_a_package_that_cannot_be_imported_does_not_hide_the_others(installed, shown, monkeypatch, tmp_path):
     broken = shutil.copytree(installed, tmp_path / "broken")
     (broken / "poker_rewards_example.py").write_text("import no_such_module\n")
+    (tmp_path / "script_of_this_test.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="'script_of_this_test:main': SystemExit: 3"):
+        load_reward("script_of_this_test:main")
     monkeypatch.delitem(sys.modules, "poker_rewards_example", raising=False)
     monkeypatch.syspath_prepend(str(broken))
     listed = shown("list")
     assert "No module named 'no_such_module'" in listed and "Chips hero won or lost" in listed
     with pytest.raises(UserError, match=r"'poker_rewards_example:patience'.*no_such_module"):
         load_reward("patience")
+
+
+def test_training_gives_the_run_s_gamma_as_trying_does(monkeypatch, tmp_path):
+    monkeypatch.setitem(BUILT_IN, "mine", lambda hand, gamma: [gamma] * len(hand.hero_decisions))
+    chosen = ["--game", "kuhn", "--gamma", "0.9", "--rewards", "chips", "mine"]
+    assert parse_config(chosen).reward_specs()[1].args == {"gamma": 0.9}
+    path = tmp_path / "config.yaml"
+    path.write_text("game: kuhn\ngamma: 0.9\nrewards: [{name: mine, args: {gamma: 0.5}}]\n")
+    with pytest.raises(UserError, match=r"'mine' has gamma 0\.5, the run 0\.9: leave it out of args"):
+        parse_config(["--config", str(path)])
 
 
 def test_training_with_a_function_that_fails_ends_in_one_line(tiny_model_dir, tmp_path, monkeypatch):
@@ -183,6 +197,11 @@ def test_presets_are_whole_configs_with_the_earlier_bot_s_bonuses(name):
     assert tuple(specs[bonus]["bonus"] for bonus in names) == PRESETS[name]
     assert set(specs) == {"chips", "illegal", *names}
     assert f"--config recipes/configs/{name}.yaml" in path.read_text().splitlines()[0]
+
+
+def test_rewards_too_large_to_add_up_are_told():
+    with pytest.raises(UserError, match="more than a number can hold"):
+        optimum(make_player("cfr:weak", KUHN), [load_reward("aggression", 1e308), load_reward("chips", 1e308)], 1.0)
 
 
 def test_the_documented_costs_are_what_kuhn_says():

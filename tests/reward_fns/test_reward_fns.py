@@ -269,7 +269,15 @@ def test_rewards_as_configs_write_them():
         ("bluff", 2.0, {}),
         ("bluff", 2.0, {"bonus": 1}),
     ]
-    for wrong in ("bluff=much", {"weight": 2}, {"name": "bluff", "bonus": 1}, 3):
+    strange = ({"name": 5}, {"name": None}, {"name": ["chips"]}, {"name": "chips", "args": [0.5]})
+    for wrong in (
+        "bluff=much",
+        {"weight": 2},
+        {"name": "bluff", "bonus": 1},
+        3,
+        {"name": "chips", "args": "x"},
+        *strange,
+    ):
         with pytest.raises(UserError, match="reward"):
             read_reward(wrong)
 
@@ -280,9 +288,14 @@ def test_rewards_as_configs_write_them():
         (raising, r"failed at test_reward_fns.py, line \d+: KeyError: 'oops'"),
         (too_short, "returned 0 rewards for a hand with 2 hero decisions"),
         (not_a_number, r"returned \[nan, nan\]: rewards must be finite"),
-        (nothing, "returned 'None': return a list of 2 numbers"),
-        (lambda hand: 0.5, "returned '0.5': return a list of 2 numbers"),
+        (nothing, "returned None: return a list of 2 numbers"),
+        (lambda hand: 0.5, "returned 0.5: return a list of 2 numbers"),
         (lambda hand: [None, 1], "return a list of 2 numbers"),
+        (lambda hand: "11", "returned '11': return a list of 2 numbers"),
+        (lambda hand: {1: 1.0, 2: 1.0}, "return a list of 2 numbers"),
+        (lambda hand: [10**400, 1], "return a list of 2 numbers"),
+        (lambda hand: (1 / 0 for _ in hand.hero_decisions), "failed at .*ZeroDivisionError"),
+        (lambda hand: sys.exit(7), "failed at .*SystemExit: 7"),
         (lambda hand: hand.decision, "Hand' object has no attribute 'decision'"),
     ],
 )

@@ -53,6 +53,17 @@ NUMBERS = st.lists(st.floats(-3, 3), min_size=len(INFOSETS), max_size=len(INFOSE
 CHANCES = st.lists(st.floats(0.05, 0.95), min_size=len(INFOSETS), max_size=len(INFOSETS))
 
 
+def test_a_potential_s_own_arguments_are_the_reward_function_s():
+    @potential_based
+    def pots(observation, scale=1.0, *rest, offset=0.0, **others):
+        return (observation.pot + offset + others.get("more", 0.0)) / scale
+
+    assert list(inspect.signature(pots).parameters) == ["hand", "gamma", "scale", "offset", "others"]
+    plain, more = (RewardSpec("pots", pots, args={"gamma": 1.0, **args})(HANDS[0]) for args in ({}, {"more": 2.0}))
+    assert plain != more
+    inspect.signature(pots).bind(None, gamma=1.0)  # nothing else has to be given
+
+
 def table(values):
     return dict(zip(INFOSETS, values, strict=True))
 
