@@ -154,7 +154,8 @@ def fetch_model(name: str) -> int:
     """
     from huggingface_hub import snapshot_download
 
-    from poker_env.players.models import BUNDLED, load_tokenizer, resolve_model
+    from poker_env.players.config import BUNDLED
+    from poker_env.players.models import load_tokenizer, resolve_model
 
     if name == BUNDLED or Path(name).is_dir():
         folder = Path(resolve_model(name))

@@ -8,13 +8,20 @@ from poker_env.errors import UserError, first_line
 
 
 def check_token() -> None:
-    """Raise `UserError` when the Hub doesn't know the token."""
+    """Raise `UserError` when the Hub doesn't know the token, or can't be asked."""
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
     try:
         HfApi().whoami()
-    except OSError as error:
-        raise UserError(f"the Hub refuses the token ({first_line(error)}): renew it in the Modal secret") from error
+    except HfHubHTTPError as error:
+        if error.response.status_code in (401, 403):
+            told = f"the Hub refuses the token ({first_line(error)}): renew it in the Modal secret"
+        else:
+            told = f"the Hub can't say whose token this is ({first_line(error)}): try again later"
+        raise UserError(told) from error
+    except (HTTPError, OSError) as error:
+        raise UserError(f"the Hub can't be reached ({first_line(error)}): try again later") from error
 
 
 def upload(adapter: Path, repository: str) -> None:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from poker_env.errors import UserError, first_line
 from poker_env.files import write_atomically
-from poker_env.players.config import PokerConfig
+from poker_env.players.config import ADAPTER_WEIGHTS, PokerConfig
 from poker_env.players.models import public_name
 
 COMPLETE = "COMPLETE"
@@ -36,6 +36,8 @@ def load_adapter(model: PreTrainedModel, folder: Path, poker: PokerConfig) -> Pe
 
     Raises `UserError` when it is damaged, or was trained on another game, model, prompt style or menu than `poker`.
     """
+    if not (folder / ADAPTER_WEIGHTS).exists():  # of a pickle instead nothing is read
+        raise UserError(f"{folder} is no adapter: it has no {ADAPTER_WEIGHTS}")
     saved = PokerConfig.load(folder)
     for option, theirs, ours in (
         ("game", saved.game.name, poker.game.name),
@@ -73,7 +75,7 @@ def mark_complete(run: Path, step: int) -> None:
 
 def last_complete_checkpoint(run: Path) -> Path | None:
     """The newest whole checkpoint of a run, None when there is none."""
-    marked = [mark.parent for mark in run.glob(f"checkpoint-*/{COMPLETE}")]
+    marked = [mark.parent for mark in run.glob(f"checkpoint-*/{COMPLETE}") if mark.parent.name[11:].isdecimal()]
     return max(marked, key=lambda folder: int(folder.name.removeprefix("checkpoint-")), default=None)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,6 +46,25 @@ def output_folder(path: Path) -> Path:
             return path
     except OSError as error:
         raise UserError(f"can't write to {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write to; it takes its name when all is written, and vanishes when anything stops that.
+
+    Raises `UserError` when there is something at the name already, or it can't be written.
+    """
+    if folder.exists():
+        raise UserError(f"{folder} exists already: name a new folder")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(folder)
+    except OSError as error:
+        raise UserError(f"can't write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def run(main: Callable[[], None]) -> NoReturn:

@@ -157,6 +157,8 @@ class ExploitConfig(GRPOConfig):
         if isinstance(self.villain, dict):
             self.villain = mixture_spec(self.villain)
         self.warm_start_player = self.warm_start_player or None
+        if self.report_to in (None, [None]):  # an empty line of YAML
+            self.report_to = "none"
         self._check()
         world = int(os.environ.get("WORLD_SIZE", "1"))
         batch = self.per_device_train_batch_size * world * self.updates_per_epoch

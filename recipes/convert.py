@@ -11,11 +11,8 @@ Both write the whole folder or nothing.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,12 +24,12 @@ from poker_env.files import write_atomically
 from poker_env.games import Game, make_deals
 from poker_env.hand import Hand, read_hands
 from poker_env.players import Player, make_player
-from poker_env.players.config import PokerConfig
+from poker_env.players.config import ADAPTER_WEIGHTS, PokerConfig
 from poker_env.players.hub import trained_folder
 from poker_env.state import Observation, position
 from poker_env.steps import board
 from poker_env.table import play
-from recipes.cli import Parser, run
+from recipes.cli import Parser, run, whole_folder
 from reward_fns.shaping import observations
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -92,12 +89,13 @@ def merge(adapter: str, folder: Path, dtype: str = "auto") -> float:
     from poker_env.players.models import load_model, load_tokenizer, resolve_model
 
     source = trained_folder(adapter)
-    if not (source / "adapter_config.json").exists():
-        raise UserError(f"{adapter} is no adapter: it has no adapter_config.json")
+    for name in ("adapter_config.json", ADAPTER_WEIGHTS):  # of a pickle instead nothing is read
+        if not (source / name).exists():
+            raise UserError(f"{adapter} is no adapter: it has no {name}")
     poker = PokerConfig.load(source)
     with whole_folder(folder) as temporary:
         base = load_model(poker.base_model, torch.float32)
-        _require_mergeable(adapter, json.loads((source / "adapter_config.json").read_text()), base.config)
+        _require_mergeable(adapter, _adapter_config(source), base.config)
         try:
             adapted = PeftModel.from_pretrained(base, str(source))
             merged: Any = adapted.merge_and_unload(safe_merge=True)
@@ -118,17 +116,21 @@ def merge(adapter: str, folder: Path, dtype: str = "auto") -> float:
 def export_decisions(evaluation: Path, folder: Path) -> int:
     """Write hero's decisions of an evaluation as a dataset, and return how many there are.
 
-    Raises `UserError` when the evaluation kept no hands, or the folder is in use.
+    Raises `UserError` when the evaluation kept no hands or is damaged, or the folder is in use.
     """
     from datasets import Dataset
 
     with whole_folder(folder) as temporary:
-        rows = [row for number, hand, values in _hands(evaluation) for row in decision_rows(number, hand, values)]
+        try:
+            rows = [row for number, hand, values in _hands(evaluation) for row in decision_rows(number, hand, values)]
+            about = _about(evaluation)
+        except (ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{evaluation} is not what evaluate.py writes: {first_line(error)}") from error
         if not rows:
             raise UserError(f"{evaluation} has no decisions of hero's")
         (temporary / "data").mkdir()
         Dataset.from_list(rows).to_parquet(str(temporary / "data" / "train-00000-of-00001.parquet"))
-        write_atomically(temporary / "README.md", _dataset_card(evaluation, rows))
+        write_atomically(temporary / "README.md", _dataset_card(about, rows))
     return len(rows)
 
 
@@ -164,23 +166,12 @@ def decision_rows(number: int, hand: Hand, values: dict[str, float]) -> list[dic
     ]
 
 
-@contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write to; it takes its name when all is written, and vanishes when anything stops that.
-
-    Raises `UserError` when there is something at the name already, or it can't be written.
-    """
-    if folder.exists():
-        raise UserError(f"{folder} exists already: name a new folder")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+def _adapter_config(adapter: Path) -> dict[str, Any]:
+    path = adapter / "adapter_config.json"
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        temporary.rename(folder)
-    except OSError as error:
-        raise UserError(f"can't write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is no adapter's config: {first_line(error)}") from error
 
 
 def _require_mergeable(adapter: str, config: dict[str, Any], base: Any) -> None:
@@ -221,23 +212,34 @@ def _hands(evaluation: Path) -> Iterator[tuple[int, Hand, dict[str, float]]]:
     if (evaluation / VALUES).exists():
         with (evaluation / VALUES).open(encoding="utf-8", newline="") as lines:
             told = [{name: float(row[name]) for name in ESTIMATORS if name in row} for row in csv.DictReader(lines)]
-    for number, hand in enumerate(read_hands(evaluation / "hands.jsonl")):
-        yield number, hand, {"payoff": 1000 * hand.payoff_bb} | (told[number] if number < len(told) else {})
+    hands = list(read_hands(evaluation / "hands.jsonl"))
+    if told and len(told) != len(hands):
+        raise ValueError(f"{VALUES} has {len(told)} hands, hands.jsonl {len(hands)}")
+    for number, hand in enumerate(hands):
+        yield number, hand, {"payoff": 1000 * hand.payoff_bb} | (told[number] if told else {})
 
 
-def _dataset_card(evaluation: Path, rows: Sequence[dict[str, Any]]) -> str:
+def _about(evaluation: Path) -> tuple[str, str]:
+    """What was evaluated, in words, and the command, as far as that was kept."""
+    path = evaluation / "results.json"
+    if not path.exists():
+        return "an evaluation", ""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return f"`{record['hero']}` against `{record['villain']}`, {record['game']}", str(record["command"])
+
+
+def _dataset_card(about: tuple[str, str], rows: Sequence[dict[str, Any]]) -> str:
     from huggingface_hub import DatasetCardData
 
-    record = json.loads((evaluation / "results.json").read_text()) if (evaluation / "results.json").exists() else {}
     data = DatasetCardData(
         language=["en"],
         tags=["poker", "reinforcement-learning", "exploitative-poker"],
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
     )
-    about = f"`{record['hero']}` against `{record['villain']}`, {record['game']}" if record else "an evaluation"
-    made = f"\n\n    {record['command']}\n" if record else "\n"
+    what, command = about
+    made = f"\n\n    {command}\n" if command else "\n"
     return (
-        f"---\n{data.to_yaml()}\n---\n\n# Poker decisions\n\n{len(rows):,} decisions of hero's: {about}. A row is a "
+        f"---\n{data.to_yaml()}\n---\n\n# Poker decisions\n\n{len(rows):,} decisions of hero's: {what}. A row is a "
         "decision: what the model was asked (`prompt`) and answered (`completion`), what that meant at the table, and "
         "what the hand was worth in mbb (thousandths of a big blind) by each estimator. Hero never saw `villain_hole`."
         f"{made}"

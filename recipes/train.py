@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -29,9 +28,16 @@ from poker_env.evaluation.capture import usual_settings
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.report import write_report
 from poker_env.evaluation.results import comparison_table, write_results
+from poker_env.players.config import adapter_sha256
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.models import load_model, load_tokenizer
-from recipes.checkpoints import check_run_folder, last_complete_checkpoint, load_adapter, save_adapter
+from recipes.checkpoints import (
+    check_run_folder,
+    epoch_folder,
+    last_complete_checkpoint,
+    load_adapter,
+    save_adapter,
+)
 from recipes.cli import output_folder, run
 from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
@@ -39,9 +45,10 @@ from recipes.exact import ExactWatch
 from recipes.metrics import read_metrics
 from recipes.push import Destination, push
 from recipes.rollout import Rollout, trl_reward_functions
+from recipes.run_record import WARM_START, command_line, write_run_record
 from recipes.tracking import trackers_of
 from recipes.trainer import TreeTrainer
-from recipes.warm_start import FOLDER, warm_start
+from recipes.warm_start import warm_start
 from recipes.watch import Watcher
 
 EVALUATION_SEED_OFFSET = 1_000_003
@@ -51,24 +58,34 @@ EVALUATION_SEED_OFFSET = 1_000_003
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as the command line says. Raises `UserError` for what a user got wrong."""
     config = parse_config(argv)
-    command = shlex.join(["accelerate", "launch", "recipes/train.py", *(sys.argv[1:] if argv is None else argv)])
     folder = output_folder(Path(str(config.output_dir)))
     check_run_folder(folder, config.resume)
     if config.resume and is_finished(folder, config):
         print(f"{folder} is finished: its adapter is {folder / 'final'}. For a new run give another --output_dir.")
+        destination = Destination.of(config)
+        if destination is not None and int(os.environ.get("RANK", "0")) == 0:
+            push(folder / "final", destination)
         return
-    train(config, command)
+    train(config, command_line(sys.argv[1:] if argv is None else argv))
 
 
 def is_finished(folder: Path, config: ExploitConfig) -> bool:
-    """Whether a run's folder holds all that a run of that many epochs leaves."""
-    judged = config.eval_hands == 0 or is_judged(folder / "evaluation")
-    return judged and (folder / "final").is_dir() and len(read_metrics(folder)) >= config.num_epochs
+    """Whether a run's folder holds all that a run of that many epochs leaves: its last adapter, and that judged."""
+    last, final = epoch_folder(folder, config.num_epochs), folder / "final"
+    if len(read_metrics(folder)) < config.num_epochs or not final.is_dir():
+        return False
+    if last.is_dir() and adapter_sha256(last) != adapter_sha256(final):
+        return False
+    return config.eval_hands == 0 or judged(folder / "evaluation", final) is not None
 
 
-def is_judged(folder: Path) -> bool:
-    """Whether an evaluation's folder is whole: its report is written last."""
-    return (folder / "report.html").exists()
+def judged(folder: Path, adapter: Path | None) -> dict[str, Any] | None:
+    """What a whole evaluation of that adapter found, or of a model without one; None where the folder holds none."""
+    if not (folder / "report.html").exists():  # it is written last
+        return None
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    expected = None if adapter is None else adapter_sha256(adapter)
+    return found if found["checkpoints"].get(found["hero"]) == expected else None
 
 
 def train(config: ExploitConfig, command: str) -> None:
@@ -82,6 +99,7 @@ def train(config: ExploitConfig, command: str) -> None:
     transformers_logging.set_verbosity_error()
     console = Console(quiet=int(os.environ.get("RANK", "0")) > 0)
     destination, config.push_to_hub = Destination.of(config), False  # the trainer would push every checkpoint
+    config.hub_token = None  # the trainer would save it
     folder = Path(str(config.output_dir))
     tokenizer = load_tokenizer(config.model_name_or_path)
     rollout = Rollout(config, tokenizer)
@@ -96,6 +114,8 @@ def train(config: ExploitConfig, command: str) -> None:
         f"on {trainer.accelerator.device}"
     )
     start = Path(config.adapter) if config.adapter else None
+    if trainer.is_world_process_zero():
+        write_run_record(folder, config, rollout.villain, command)
     before = judge(trainer, rollout, folder / "evaluation_before", command, start, again=not config.resume)
     checkpoint = last_complete_checkpoint(folder) if config.resume else None
     if checkpoint is not None:
@@ -117,7 +137,7 @@ def starting_model(config: ExploitConfig, rollout: Rollout, console: Console) ->
     """The model, with the adapter it starts with where it has one: `config.adapter`, or the warm start's."""
     folder = Path(config.adapter) if config.adapter else None
     if folder is None and config.warm_start_player is not None:
-        folder = Path(str(config.output_dir)) / FOLDER
+        folder = Path(str(config.output_dir)) / WARM_START
         if not (config.resume and folder.exists()):
             warm_start(config, rollout.villain, folder, console)
     set_seed(config.seed)  # a new adapter's weights are random
@@ -164,15 +184,14 @@ def judge(
     if not trainer.is_world_process_zero() or config.eval_hands == 0:
         return None
     game, villain, seed = rollout.game, rollout.villain, config.seed + EVALUATION_SEED_OFFSET
-    if not again and is_judged(folder):
-        found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        if (found["villain"], found["seed"], found["deals"]) == (villain.name, seed, (config.eval_hands + 1) // 2):
-            return found
+    found, match = None if again else judged(folder, adapter), (villain.name, seed, (config.eval_hands + 1) // 2)
+    if found is not None and (found["villain"], found["seed"], found["deals"]) == match:
+        return found
     model = trainer.accelerator.unwrap_model(trainer.model)
     hero = LLMPlayer(model, trainer.processing_class, config.poker(), config.model_name_or_path)
     with nullcontext() if adapter else model.disable_adapter():
         if adapter:
-            hero.name = f"llm:{adapter}"
+            hero.name, hero.sha256 = f"llm:{adapter}", adapter_sha256(adapter)
         evaluation = evaluate(game, hero, villain, config.eval_hands, seed, lbr=usual_settings(game, villain))
         record = write_results(folder, evaluation, command)
         write_report(folder, evaluation, record)

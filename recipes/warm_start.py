@@ -44,10 +44,8 @@ from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
 from recipes.exact import ExactWatch, describe
 from recipes.imitation import Imitated, examples_of
+from recipes.run_record import WARM_START
 from recipes.token_tree import Example, divergence, token_tree
-
-FOLDER = "warm_start"
-"""The adapter's place in a run's folder."""
 
 VILLAIN = "villain"
 """What `warm_start_player` calls the run's own opponent."""
@@ -76,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse_config(argv)
     if config.warm_start_player is None:
         raise UserError("warm_start_player is not set: name the player to imitate, say --warm_start_player villain")
-    folder = output_folder(Path(str(config.output_dir))) / FOLDER
+    folder = output_folder(Path(str(config.output_dir))) / WARM_START
     if config.advisor:
         load_advisor(config.villain, config.make_game())  # complains now, not after the self-play
     warm_start(config, make_player(config.villain, config.make_game()), folder, Console())

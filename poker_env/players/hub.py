@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HFValidationError,
+    HTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from poker_env.errors import UserError, first_line
 from poker_env.players.config import FILE_NAME
@@ -16,16 +22,19 @@ LEFT_THERE = ["evaluation*", "*.png"]
 def trained_folder(name: str) -> Path:
     """The folder of that name or, for `org/name`, the local copy of that repository, fetched where there is none.
 
-    Only repositories of this project's models are: any other name is returned as a path. Raises `UserError` when the
-    Hub gives only a part of the files.
+    `org/name@revision` is another branch, tag or commit of it. Only repositories of this project's models are fetched:
+    any other name is returned as a path. Raises `UserError` when the Hub gives only a part of the files.
     """
-    if Path(name).exists() or name.count("/") != 1:
+    if Path(name).exists() or name.partition("@")[0].count("/") != 1:
+        return Path(name)
+    repo, _, revision = name.partition("@")
+    try:
+        config = Path(hf_hub_download(repo, FILE_NAME, revision=revision or None))
+    except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):  # no such file
+        return Path(name)
+    except (HTTPError, OSError):  # no Hub, and no copy of it
         return Path(name)
     try:
-        config = Path(hf_hub_download(name, FILE_NAME))
-    except (EntryNotFoundError, RepositoryNotFoundError, HFValidationError, OSError):  # there is no such file
-        return Path(name)
-    try:
-        return Path(snapshot_download(name, revision=config.parent.name, ignore_patterns=LEFT_THERE))
-    except (EntryNotFoundError, OSError) as error:
+        return Path(snapshot_download(repo, revision=config.parent.name, ignore_patterns=LEFT_THERE))
+    except (EntryNotFoundError, HTTPError, OSError) as error:
         raise UserError(f"can't get {name} from the Hub: {first_line(error)}") from error

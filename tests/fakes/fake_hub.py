@@ -21,12 +21,14 @@ USER = "tester"
 
 @dataclass
 class FakeHub:
-    """Repositories in memory. A repository is its files; a commit replaces all it names at once."""
+    """Repositories in memory. A repository is its files; a commit replaces all it names at once.
+
+    `org/name` is its main branch, `org/name@branch` another one.
+    """
 
     url: str = ""
     repos: dict[str, dict[str, bytes]] = field(default_factory=dict)
     private: dict[str, bool] = field(default_factory=dict)
-    branches: dict[str, set[str]] = field(default_factory=dict)
     commits: dict[str, list[str]] = field(default_factory=dict)
     """Commit messages, by repository."""
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -44,8 +46,14 @@ class FakeHub:
         }
         return told | ({"HF_TOKEN": token} if token else {})
 
+    def branch(self, repo: str, revision: str | None) -> str | None:
+        """The key of the branch of that name, or with that last commit; None where there is none."""
+        branches = {key.partition("@")[2] or "main": key for key in self.repos if key.partition("@")[0] == repo}
+        commits = {self.oid(key): key for key in branches.values()}
+        return branches.get(revision or "main") or commits.get(revision or "")
+
     def oid(self, repo: str) -> str:
-        """The last commit's."""
+        """A branch's last commit's."""
         return hashlib.sha1(repr((repo, self.commits[repo])).encode()).hexdigest()
 
 
@@ -97,22 +105,23 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             repo = f"{asked['organization'] or USER}/{asked['name']}"
             status = 409 if repo in hub.repos else 200
             if status == 200:
-                hub.repos[repo], hub.commits[repo], hub.branches[repo] = {}, [], {"main"}
+                hub.repos[repo], hub.commits[repo] = {}, []
                 hub.private[repo] = asked.get("visibility") == "private"
             self.answer(status, {"url": f"{hub.url}/{repo}", "name": repo})
 
         def validate(self, body: bytes) -> None:
             metadata = yaml.safe_load(json.loads(body)["content"].split("---")[1])
-            wrong = [key for key in ("base_model", "library_name", "tags", "model-index") if key not in metadata]
+            wrong = [key for key in ("base_model", "library_name", "tags") if key not in metadata]
             errors = [{"message": f"{key} is missing"} for key in wrong]
             self.answer(400 if errors else 200, {"errors": errors, "warnings": []})
 
         def branch(self, _: bytes, repo: str, name: str) -> None:
-            hub.branches[repo].add(name)
+            hub.repos.setdefault(f"{repo}@{name}", dict(hub.repos[repo]))
+            hub.commits.setdefault(f"{repo}@{name}", list(hub.commits[repo]))
             self.answer(200, {})
 
         def preupload(self, body: bytes, repo: str, revision: str) -> None:
-            if repo not in hub.repos or revision not in hub.branches[repo]:
+            if hub.branch(repo, revision) is None:
                 self.answer(404, {"error": "not found"}, **{"X-Error-Code": "RepoNotFound"})
                 return
             files = [
@@ -140,36 +149,40 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
             self.answer(200 if known else 401, {"name": USER, "type": "user"} if known else {"error": "who are you?"})
 
-        def commit(self, body: bytes, repo: str, _: str) -> None:
+        def commit(self, body: bytes, repo: str, revision: str) -> None:
+            branch = hub.branch(repo, revision)
+            assert branch is not None
             lines = [json.loads(line) for line in body.splitlines()]
             values = {
                 kind: [line["value"] for line in lines if line["key"] == kind]
-                for kind in ("header", "file", "lfsFile")
+                for kind in ("header", "file", "lfsFile", "deletedFile")
             }
             files = {file["path"]: base64.b64decode(file["content"]) for file in values["file"]}
             files |= {file["path"]: hub.blobs[file["oid"]] for file in values["lfsFile"]}
-            hub.repos[repo] |= files
-            hub.commits[repo].append(values["header"][0]["summary"])
-            self.answer(200, {"commitUrl": f"{hub.url}/{repo}/commit/1", "commitOid": hub.oid(repo)})
+            gone = {file["path"] for file in values["deletedFile"]}
+            hub.repos[branch] = {name: data for name, data in hub.repos[branch].items() if name not in gone} | files
+            hub.commits[branch].append(values["header"][0]["summary"])
+            self.answer(200, {"commitUrl": f"{hub.url}/{repo}/commit/1", "commitOid": hub.oid(branch)})
 
-        def info(self, _: bytes, repo: str, __: str | None = None) -> None:
-            if repo not in hub.repos:
+        def info(self, _: bytes, repo: str, revision: str | None = None) -> None:
+            branch = hub.branch(repo, revision)
+            if branch is None:
                 self.answer(404, {"error": "not found"}, **{"X-Error-Code": "RepoNotFound"})
                 return
-            files = hub.repos[repo]
+            files = hub.repos[branch]
             card = files.get("README.md", b"").decode().split("---")
             self.answer(
                 200,
                 {
                     "id": repo,
-                    "sha": hub.oid(repo),
+                    "sha": hub.oid(branch),
                     "siblings": [{"rfilename": name} for name in files],
                     "cardData": yaml.safe_load(card[1]) if len(card) > 2 else None,
                 },
             )
 
-        def tree(self, _: bytes, repo: str, __: str, folder: str | None) -> None:
-            files = hub.repos.get(repo, {})
+        def tree(self, _: bytes, repo: str, revision: str, folder: str | None) -> None:
+            files = hub.repos.get(hub.branch(repo, revision) or "", {})
             self.answer(
                 200,
                 [
@@ -179,13 +192,15 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 ],
             )
 
-        def resolve(self, _: bytes, repo: str, __: str, name: str) -> None:
-            if name not in hub.repos.get(repo, {}):
-                code = "EntryNotFound" if repo in hub.repos else "RepoNotFound"
+        def resolve(self, _: bytes, repo: str, revision: str, name: str) -> None:
+            branch = hub.branch(repo, revision)
+            if branch is None or name not in hub.repos[branch]:
+                missing = "RevisionNotFound" if repo in hub.repos else "RepoNotFound"
+                code = missing if branch is None else "EntryNotFound"
                 self.answer(404, {"error": "not found"}, **{"X-Error-Code": code})
                 return
-            data = hub.repos[repo][name]
-            headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": hub.oid(repo)}
+            data = hub.repos[branch][name]
+            headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": hub.oid(branch)}
             self.answer(200, data, **headers, **{"Content-Length": str(len(data)), "Accept-Ranges": "bytes"})
 
     repo = "([^/]+/[^/]+)"

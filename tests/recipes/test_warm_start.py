@@ -11,8 +11,9 @@ from poker_env.games import make_deals, make_game
 from poker_env.hand import Answer
 from poker_env.menu import POT_FRACTIONS, make_menu
 from poker_env.players import make_player
+from poker_env.players.config import BUNDLED
 from poker_env.players.llm import load_llm_player
-from poker_env.players.models import BUNDLED, load_model, load_tokenizer
+from poker_env.players.models import load_model, load_tokenizer
 from poker_env.state import HandState
 from poker_env.table import play
 from recipes.config import parse_config

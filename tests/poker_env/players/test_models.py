@@ -9,7 +9,8 @@ import torch
 
 from poker_env.errors import UserError
 from poker_env.players import models
-from poker_env.players.models import BUNDLED, load_model, load_tokenizer, resolve_model
+from poker_env.players.config import BUNDLED
+from poker_env.players.models import load_model, load_tokenizer, resolve_model
 
 
 @pytest.fixture(autouse=True)
