@@ -5,11 +5,14 @@ import time
 
 import pytest
 import yaml
+from httpx2 import Request, Response
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from tiny import CONFIG
 
 from modal_app import preflight
 from modal_app.options import BONUSES, assemble
 from modal_app.preflight import prepare_run, require_checkpoint, require_ended, resolve_player
+from modal_app.publish import check_token
 from modal_app.record import Attempt, save_attempt
 from poker_env.errors import UserError
 from recipes.checkpoints import COMPLETE, last_complete_checkpoint, mark_complete
@@ -31,6 +34,23 @@ def volumes(tmp_path, monkeypatch):
 def prepare(tiny_model_dir, resume=False, opponent=None, gpu=None, push=False, **options):
     base = None if resume else CONFIG.format(model=tiny_model_dir)
     return prepare_run("run", resume, base, opponent, {"num_epochs": 2, **options}, gpu, push)
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (HTTPError("refused"), "the Hub can't be reached \\(refused\\): try again later"),
+        (HfHubHTTPError("no", response=Response(401, request=Request("GET", "http://hub"))), "renew it in the Modal"),
+        (HfHubHTTPError("no", response=Response(500, request=Request("GET", "http://hub"))), "try again later"),
+    ],
+)
+def test_what_is_wrong_with_the_hub_is_told_before_anything_starts(raised, message, monkeypatch):
+    def whoami(_):
+        raise raised
+
+    monkeypatch.setattr("huggingface_hub.HfApi.whoami", whoami)
+    with pytest.raises(UserError, match=message):
+        check_token()
 
 
 def test_an_adapter_that_nobody_could_load_is_not_pushed(volumes, tiny_model_dir):

@@ -131,8 +131,14 @@ def test_a_base_model_that_cannot_hold_the_sum_is_refused(base, message):
 def test_a_damaged_adapter_and_wrong_folders_are_refused(adapter, merged, tiny_model_dir, tmp_path):
     damaged = shutil.copytree(adapter, tmp_path / "damaged")
     (damaged / "adapter_model.safetensors").write_bytes(b"not weights")
+    pickled = shutil.copytree(adapter, tmp_path / "pickled")
+    (pickled / "adapter_model.safetensors").rename(pickled / "adapter_model.bin")
+    strange = shutil.copytree(adapter, tmp_path / "strange")
+    (strange / "adapter_config.json").write_text("[")
     for source, target, message in (
         (damaged, tmp_path / "out", "can't be merged"),
+        (pickled, tmp_path / "out", "it has no adapter_model.safetensors"),
+        (strange, tmp_path / "out", "is no adapter's config"),
         (tiny_model_dir, tmp_path / "out", "is no adapter"),
         (adapter, merged[0], "exists already"),
     ):
@@ -192,6 +198,23 @@ def test_an_interrupted_conversion_leaves_nothing(adapter, evaluation, tmp_path,
     with pytest.raises(expected):
         export_decisions(evaluation, tmp_path / "decisions")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("values.csv", lambda text: text.replace(".", "x"), "could not convert string to float"),
+        ("values.csv", lambda text: text.rsplit("\n", 2)[0] + "\n", "values.csv has 19 hands, hands.jsonl 20"),
+        ("results.json", lambda text: "{", "is not what evaluate.py writes"),
+        ("results.json", lambda text: "{}", "is not what evaluate.py writes: 'hero'"),
+    ],
+)
+def test_a_damaged_evaluation_is_told_in_one_line(name, change, message, evaluation, tmp_path):
+    damaged = shutil.copytree(evaluation, tmp_path / "damaged")
+    (damaged / name).write_text(change((damaged / name).read_text()))
+    with pytest.raises(UserError, match=message) as error:
+        export_decisions(damaged, tmp_path / "decisions")
+    assert "\n" not in str(error.value) and not (tmp_path / "decisions").exists()
 
 
 @pytest.mark.parametrize(

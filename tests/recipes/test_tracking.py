@@ -113,7 +113,7 @@ def test_weights_and_biases_gets_hands_as_a_table(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("name", ["tensorboard", "trackio", "wandb"])
+@pytest.mark.parametrize("name", ["tensorboard", "trackio", "wandb", "mlflow"])
 def test_a_missing_package_is_one_line(name, monkeypatch):
     monkeypatch.setattr(integration_utils, f"is_{name}_available", lambda: False)
     with pytest.raises(UserError, match=rf"report_to {name}: .*pip install {name}") as caught:
@@ -124,6 +124,13 @@ def test_a_missing_package_is_one_line(name, monkeypatch):
 def test_an_unknown_tracker_is_one_line():
     with pytest.raises(UserError, match="unknown report_to 'visdom'"):
         ExploitConfig(game="kuhn", report_to=["tensorboard", "visdom"])
+    with pytest.raises(UserError, match="report_to none, tensorboard: none goes without others"):
+        ExploitConfig(game="kuhn", report_to=["none", "tensorboard"])
+
+
+def test_an_empty_line_of_yaml_is_no_tracker(tmp_path):
+    (tmp_path / "config.yaml").write_text(f"game: kuhn\noutput_dir: {tmp_path / 'run'}\nreport_to:\n")
+    assert parse_config(["--config", str(tmp_path / "config.yaml")]).report_to == []
 
 
 @pytest.fixture

@@ -23,9 +23,10 @@ from poker_env.hand import read_hands
 from poker_env.players import make_player
 from poker_env.players.llm import PokerLLMAgent
 from recipes import train
-from recipes.checkpoints import check_run_folder, epoch_folder
+from recipes.checkpoints import check_run_folder, epoch_folder, last_complete_checkpoint
 from recipes.config import parse_config
 from recipes.exact import ExactWatch
+from recipes.run_record import command_line
 from recipes.solve import main as solve
 from recipes.train import main
 from recipes.watch import best_adapter
@@ -124,6 +125,39 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(finished_run, tiny_
     assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file()} == {
         path: time for path, time in before.items() if path.is_file()
     }
+
+
+def test_a_run_with_more_epochs_is_not_finished_by_what_fewer_left(finished_run, tiny_model_dir, tmp_path):
+    """Killed after its last epoch's line was written, before `final` and its evaluation were."""
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    shutil.rmtree(run / "final")
+    shutil.copytree(run / "epoch_001", run / "final")
+    assert not train.is_finished(run, parse_config(arguments(tiny_model_dir, run)))
+    shutil.rmtree(run / "final")
+    shutil.copytree(run / "epoch_003", run / "final")
+    assert train.is_finished(run, parse_config(arguments(tiny_model_dir, run)))
+    record = json.loads((run / "evaluation" / "results.json").read_text())
+    record["checkpoints"][record["hero"]] = "of another adapter"
+    (run / "evaluation" / "results.json").write_text(json.dumps(record))
+    assert not train.is_finished(run, parse_config(arguments(tiny_model_dir, run)))
+    (run / "metrics.jsonl").write_text("{\n")
+    with pytest.raises(UserError, match=r"metrics.jsonl is damaged"):
+        train.is_finished(run, parse_config(arguments(tiny_model_dir, run)))
+
+
+def test_somebody_s_copy_of_a_checkpoint_is_none_of_ours(tmp_path):
+    for name in ("checkpoint-2", "checkpoint-1.bak", "checkpoint-10"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "COMPLETE").touch()
+    assert last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+
+
+def test_what_a_run_was_started_with_is_kept(finished_run, tiny_model_dir):
+    record = json.loads((finished_run / "run.json").read_text())
+    assert record["commands"] == [command_line(arguments(tiny_model_dir, finished_run))]
+    settings = record["config"]
+    assert (settings["game"], settings["num_epochs"], settings["per_device_train_batch_size"]) == ("kuhn", 3, 16)
+    assert record["villain"] == "cfr" and len(record["checkpoints"]["cfr"]) == 64
 
 
 def test_a_folder_whose_replacement_was_killed_halfway_comes_back(tmp_path):
@@ -336,6 +370,9 @@ def test_a_damaged_adapter_ends_in_one_line(warm_run, tiny_model_dir, tmp_path):
     with pytest.raises(UserError, match="can't be loaded") as caught:
         main(arguments(tiny_model_dir, tmp_path / "run", "--adapter", str(damaged)))
     assert "\n" not in str(caught.value)
+    (damaged / "adapter_model.safetensors").rename(damaged / "adapter_model.bin")
+    with pytest.raises(UserError, match=r"it has no adapter_model\.safetensors"):
+        main(arguments(tiny_model_dir, tmp_path / "run", "--adapter", str(damaged)))
 
 
 def test_a_run_killed_in_or_after_its_warm_start_ends_as_if_it_had_not_been(warm_run, tiny_model_dir, weak, tmp_path):
