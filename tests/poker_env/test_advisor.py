@@ -320,7 +320,9 @@ def test_an_adapter_is_asked_as_it_was_trained_and_results_say_how(model, tiny_m
     assert hero.config.advisor == "cfr:weak"
     assert "Your equity" in hero.ask([HandState(KUHN, make_deals(KUHN, 1, 0)[0]).observe()])[0].text
     record = results(evaluate(KUHN, hero, make_player("cfr", KUHN), 4, progress=False), "")
-    assert record["prompts"] == {f"llm:{tmp_path}": {"style": "classic", "advisor": "cfr:weak", "temperature": 1.0}}
+    assert record["prompts"] == {
+        f"llm:{tmp_path}": {"style": "classic", "advisor": "cfr:weak", "temperature": 1.0, "answers": "free"}
+    }
     bots = evaluate(KUHN, make_player("tag", KUHN), make_player("cfr", KUHN), 4, progress=False)
     assert results(bots, "")["prompts"] == {}
 

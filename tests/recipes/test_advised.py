@@ -80,7 +80,9 @@ def test_a_run_is_trained_and_judged_with_advice(tiny_model_dir, tmp_path):
     train.main(arguments(tiny_model_dir, tmp_path, *more))
     for folder in ("evaluation_before", "evaluation"):
         record = json.loads((tmp_path / folder / "results.json").read_text())
-        assert list(record["prompts"].values()) == [{"style": "compact", "advisor": "cfr", "temperature": 1.0}]
+        assert list(record["prompts"].values()) == [
+            {"style": "compact", "advisor": "cfr", "temperature": 1.0, "answers": "free"}
+        ]
         hands = list(read_hands(tmp_path / folder / "hands.jsonl"))
         assert all("\nEquity " in each.answer.prompt for hand in hands for each in hand.hero_decisions)
     assert PokerConfig.load(tmp_path / "final").advisor == "cfr"
