@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,13 +127,19 @@ def best_adapter(row: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> int 
     """The epoch after which the adapter was better than any before, if an epoch's metrics show one; else None.
 
     Where exact values are worked out, they decide. Else it is what an epoch's hands won with the luck taken out, or
-    their mean return where it isn't; those hands the adapter of the epoch before played.
+    their mean return where it isn't; those hands the adapter of the epoch before played. With the luck taken out,
+    intervals differ in width more than in their middle: there the lower ends are compared.
     """
     ages = {"value": 0, "bb_aivat": 1, "avg_return": 1}
     name, age = next(item for item in ages.items() if any(item[0] in each for each in (row, *earlier)))
-    if name not in row or any(row[name] <= each.get(name, float("-inf")) for each in earlier):
-        return None
-    return int(row["epoch"]) - age
+
+    def merit(epoch: dict[str, Any]) -> float:
+        if name not in epoch:
+            return -math.inf
+        width = epoch["bb_aivat_ci95"] if name == "bb_aivat" else 0.0
+        return -math.inf if width is None else epoch[name] - width
+
+    return int(row["epoch"]) - age if merit(row) > max(map(merit, earlier), default=-math.inf) else None
 
 
 def replay(hand: Hand, rewards: list[RewardSpec], gamma: float) -> str:

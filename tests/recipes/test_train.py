@@ -92,6 +92,10 @@ def test_best_is_the_adapter_worth_most(finished_run):
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
 
 
+def aivat(epoch, mean, width):
+    return {"epoch": epoch, "avg_return": 1.0, "bb_aivat": mean, "bb_aivat_ci95": width}
+
+
 @pytest.mark.parametrize(
     ("row", "earlier", "expected"),
     [
@@ -102,8 +106,10 @@ def test_best_is_the_adapter_worth_most(finished_run):
         ({"epoch": 2, "avg_return": 4.0, "value": 0.0}, [{"avg_return": 3.0, "value": 0.1}], None),
         ({"epoch": 2, "avg_return": 4.0}, [{"avg_return": 3.0, "value": 0.1}], None),  # no exact value of this one
         ({"epoch": 2, "avg_return": 4.0, "value": 0.0}, [{"avg_return": 5.0}], 2),
-        ({"epoch": 3, "avg_return": 1.0, "bb_aivat": 0.2}, [{"avg_return": 5.0, "bb_aivat": 0.1}], 2),
-        ({"epoch": 3, "avg_return": 9.0, "bb_aivat": 0.0}, [{"avg_return": 5.0, "bb_aivat": 0.1}], None),
+        (aivat(3, 0.2, 0.5), [aivat(2, 0.1, 0.5)], 2),
+        (aivat(3, 0.0, 0.5) | {"avg_return": 9.0}, [aivat(2, 0.1, 0.5)], None),
+        (aivat(3, 1.0, 2.3), [aivat(2, 0.1, 0.5)], None),  # a wide interval is no merit
+        (aivat(3, 1.0, None), [], None),
     ],
 )
 def test_which_adapter_an_epoch_shows_to_be_the_best(row, earlier, expected):
