@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +12,8 @@ from transformers import PreTrainedModel
 
 from poker_env.errors import UserError, first_line
 from poker_env.files import write_atomically
-from poker_env.players.config import ADAPTER_WEIGHTS, PokerConfig
+from poker_env.players.adapter import name_base_model, require_weights
+from poker_env.players.config import PokerConfig
 from poker_env.players.models import public_name
 
 COMPLETE = "COMPLETE"
@@ -24,7 +24,7 @@ def save_adapter(folder: Path, model: Any, tokenizer: Any, poker: PokerConfig) -
     """Save a PEFT model's adapter, its tokenizer and `poker_config.json` as `folder`, all at once or not at all."""
     temporary = _temporary(folder)
     model.save_pretrained(str(temporary), selected_adapters=["default"])  # not the copy that KL is measured to
-    _name_base_model(temporary / "adapter_config.json", public_name(poker.base_model))
+    name_base_model(temporary, public_name(poker.base_model))  # peft's is a folder, which means nothing elsewhere
     (temporary / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
     tokenizer.save_pretrained(str(temporary))
     poker.save(temporary)
@@ -36,8 +36,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, poker: PokerConfig) -> Pe
 
     Raises `UserError` when it is damaged, or was trained on another game, model, prompt style or menu than `poker`.
     """
-    if not (folder / ADAPTER_WEIGHTS).exists():  # of a pickle instead nothing is read
-        raise UserError(f"{folder} is no adapter: it has no {ADAPTER_WEIGHTS}")
+    require_weights(folder)
     saved = PokerConfig.load(folder)
     for option, theirs, ours in (
         ("game", saved.game.name, poker.game.name),
@@ -87,12 +86,6 @@ def check_run_folder(run: Path, resume: bool) -> None:
             old.rename(folder)
     if not resume and (run / "metrics.jsonl").exists():
         raise UserError(f"{run} holds a run already: add --resume to continue it, or choose another --output_dir")
-
-
-def _name_base_model(path: Path, name: str) -> None:
-    """peft writes the folder it was loaded from, which means nothing elsewhere."""
-    config = json.loads(path.read_text())
-    write_atomically(path, json.dumps({**config, "base_model_name_or_path": name}, indent=2) + "\n")
 
 
 def _temporary(folder: Path) -> Path:

@@ -24,7 +24,8 @@ from poker_env.files import write_atomically
 from poker_env.games import Game, make_deals
 from poker_env.hand import Hand, read_hands
 from poker_env.players import Player, make_player
-from poker_env.players.config import ADAPTER_WEIGHTS, PokerConfig
+from poker_env.players.adapter import read_config, require_weights
+from poker_env.players.config import PokerConfig
 from poker_env.players.hub import trained_folder
 from poker_env.state import Observation, position
 from poker_env.steps import board
@@ -89,13 +90,11 @@ def merge(adapter: str, folder: Path, dtype: str = "auto") -> float:
     from poker_env.players.models import load_model, load_tokenizer, resolve_model
 
     source = trained_folder(adapter)
-    for name in ("adapter_config.json", ADAPTER_WEIGHTS):  # of a pickle instead nothing is read
-        if not (source / name).exists():
-            raise UserError(f"{adapter} is no adapter: it has no {name}")
+    require_weights(source)
     poker = PokerConfig.load(source)
     with whole_folder(folder) as temporary:
         base = load_model(poker.base_model, torch.float32)
-        _require_mergeable(adapter, _adapter_config(source), base.config)
+        _require_mergeable(adapter, read_config(source), base.config)
         try:
             adapted = PeftModel.from_pretrained(base, str(source))
             merged: Any = adapted.merge_and_unload(safe_merge=True)
@@ -164,14 +163,6 @@ def decision_rows(number: int, hand: Hand, values: dict[str, float]) -> list[dic
         }
         for index, decision in enumerate(hand.hero_decisions)
     ]
-
-
-def _adapter_config(adapter: Path) -> dict[str, Any]:
-    path = adapter / "adapter_config.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is no adapter's config: {first_line(error)}") from error
 
 
 def _require_mergeable(adapter: str, config: dict[str, Any], base: Any) -> None:

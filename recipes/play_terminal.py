@@ -220,10 +220,9 @@ class _Seat:
 
     def _think(self) -> None:
         hidden = self.sitting.over and not self.thoughts and self.sitting.view().villain_hole is None
+        if hidden:
+            self.console.print("Cards", self._both_hands())
         try:
-            self.sitting.reveal()
-            if hidden:
-                self.console.print("Cards", self._both_hands())
             thoughts = self.sitting.thoughts()
         except UserError as error:
             self.console.print(str(error), style="yellow")

@@ -14,9 +14,7 @@ have judged this very adapter. The third line writes the files to a folder and p
 
 from __future__ import annotations
 
-import json
 import shlex
-import shutil
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
@@ -28,28 +26,14 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 from rich.console import Console
-from safetensors import SafetensorError, safe_open
 
 from poker_env.errors import UserError, first_line
-from poker_env.evaluation.compare import ESTIMATORS, VALUES, StoredEvaluation
-from poker_env.evaluation.habits import habits
-from poker_env.files import write_atomically
-from poker_env.hand import read_hands
-from poker_env.players.config import ADAPTER_WEIGHTS, PokerConfig, adapter_sha256
 from recipes.cli import Parser, run, whole_folder
-from recipes.model_card import Publication, Record, model_card
-from recipes.run_record import FILE as RUN_RECORD
-from recipes.run_record import WARM_START, read_run_record
+from recipes.repository import CURVE, collect, require_no_secret, write_card
+from recipes.run_record import RUN_FILE
 
 if TYPE_CHECKING:
     from recipes.config import ExploitConfig
-
-ADAPTER_CONFIG, RESULTS, CURVE = "adapter_config.json", "results.json", "learning_curve.png"
-CARD_NEEDS = (
-    *("game", "hero", "villain", "seed", "hands", "headline", "estimates", "win_rate", "legal_rate", "checkpoints"),
-    *("prompts", "command"),
-)
-"""Of an evaluation's `results.json`."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +118,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     licence = {"license": given.license} if given.license else None
     if given.output is not None:
         with whole_folder(given.output) as folder:
-            publication = collect(folder, given.adapter, destination, given.evaluation, given.base_model)
-            write_card(folder, replace(publication, licence=licence))
+            publication = collect(folder, given.adapter, destination.repo, given.evaluation, given.base_model)
+            write_card(folder, replace(publication, revision=destination.revision, licence=licence))
         print(f"{given.output} holds what would be pushed to {given.repo}: see its README.md")
         return
     command = shlex.join(["python", "recipes/push.py", *(sys.argv[1:] if argv is None else argv)])
@@ -158,9 +142,11 @@ def push(
     api = HfApi(token=destination.token, library_name="exploitative-poker")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        publication = collect(folder, adapter, destination, evaluations, base_model)
+        publication = replace(
+            collect(folder, adapter, destination.repo, evaluations, base_model), revision=destination.revision
+        )
         write_card(folder, publication)  # what is wrong with it is told before there is a repository
-        _require_no_secret(folder, destination.token or get_token())
+        require_no_secret(folder, destination.token or get_token())
         try:
             destination.require_token()
             created = api.create_repo(destination.repo, private=destination.private, exist_ok=True)
@@ -192,187 +178,12 @@ def push(
         )
 
 
-def collect(
-    folder: Path,
-    adapter: Path,
-    destination: Destination,
-    evaluations: Sequence[Path] | None = None,
-    base_model: str | None = None,
-) -> Publication:
-    """Write all that is to be pushed but the card into a folder, and return what the card is about.
-
-    Raises `UserError` when the adapter isn't one of this project's, its base model is a folder and `base_model` names
-    no other, an evaluation judged another adapter, or a file can't be read.
-    """
-    sha256, poker = adapter_sha256(adapter), PokerConfig.load(adapter)
-    _require_safetensors(adapter / ADAPTER_WEIGHTS)
-    trained_on = poker.base_model
-    if base_model is not None:
-        poker = replace(poker, base_model=base_model)
-    elif Path(_base_model(adapter)).is_absolute() or Path(_base_model(adapter)).exists():
-        raise UserError(
-            f"adapter {adapter} was trained on the folder {_base_model(adapter)}, which nobody else has: name its "
-            "place on the Hub with --base_model ORG/NAME"
-        )
-    run = adapter.parent
-    own, own_before, record = run / "evaluation", run / "evaluation_before", read_run_record(run)
-    of_own = (own / RESULTS).exists() and _judged(own) == sha256
-    chosen = list(evaluations or ([own] if of_own else []))
-    for evaluation in chosen:
-        if _judged(evaluation) != sha256:
-            raise UserError(
-                f"{evaluation} didn't judge adapter {adapter}: do that with 'python recipes/evaluate.py --hero "
-                f"llm:{adapter} --output DIR'"
-            )
-    shows_before = [path.resolve() for path in chosen] == [own.resolve()] and (own_before / RESULTS).exists()
-    try:
-        for path in adapter.iterdir():
-            if path.is_file() and path.name != "README.md" and not path.name.startswith("."):
-                shutil.copyfile(path, folder / path.name)
-        if base_model is not None:
-            poker.save(folder)
-            config = {**_adapter_config(folder), "base_model_name_or_path": base_model}
-            write_atomically(folder / ADAPTER_CONFIG, json.dumps(config, indent=2) + "\n")
-        names = ["evaluation", *(f"evaluation_{number}" for number in range(2, len(chosen) + 1))]
-        for name, evaluation in zip(names, chosen, strict=False):
-            _copy_results(evaluation, folder / name)
-            _copy_charts(evaluation, folder / name)
-        if shows_before:
-            _copy_results(own_before, folder / own_before.name)
-        for kept in (CURVE, RUN_RECORD):
-            if (run / kept).exists():
-                shutil.copyfile(run / kept, folder / kept)
-    except OSError as error:
-        raise UserError(f"can't copy {error.filename} of adapter {adapter}: {error.strerror}") from error
-    return Publication(
-        repo=destination.repo,
-        revision=destination.revision,
-        base_model=_base_model(folder),
-        trained_on=trained_on,
-        poker=poker,
-        sha256=sha256,
-        evaluations=[_record(evaluation) for evaluation in chosen],
-        before=_record(own_before) if shows_before else None,
-        run=record,
-        epochs=_epochs(adapter, sha256),
-        pictures=sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")),
-    )
-
-
-def write_card(folder: Path, publication: Publication) -> None:
-    """Write the card. Raises `UserError` when what it is to quote is damaged, or the base model has no Hub id."""
-    try:
-        validate_repo_id(publication.base_model)
-        card = str(model_card(publication))
-    except HFValidationError as error:
-        raise UserError(
-            f"base model {publication.base_model!r} is no name on the Hub, give --base_model ORG/NAME: "
-            f"{first_line(error)}"
-        ) from error
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"can't quote the evaluations or {RUN_RECORD}, which are damaged ({type(error).__name__}: "
-            f"{first_line(error)}): judge the adapter again with evaluate.py"
-        ) from error
-    write_atomically(folder / "README.md", card)
-
-
-def _copy_results(source: Path, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    shutil.copyfile(source / RESULTS, folder / RESULTS)
-
-
-def _copy_charts(source: Path, folder: Path) -> None:
-    """An evaluation's charts; they are drawn where there are none and the hands are kept."""
-    pictures = [path for path in source.glob("*.png") if path.is_file()]
-    for picture in pictures:
-        shutil.copyfile(picture, folder / picture.name)
-    if pictures or not (source / "hands.jsonl").exists() or not (source / VALUES).exists():
-        return
-    from poker_env.evaluation.charts import action_mix_chart, pot_size_chart, winnings_chart  # imports matplotlib
-
-    hands, stored = tuple(read_hands(source / "hands.jsonl")), StoredEvaluation.load(source).values
-    if not hands:
-        return
-    shown = {ESTIMATORS[column]: stored[column] for column in ("payoff", "aivat") if column in stored}
-    game = hands[0].game
-    write_atomically(folder / "winnings.png", winnings_chart(hands, shown))
-    write_atomically(folder / "pot_sizes.png", pot_size_chart(hands))
-    write_atomically(folder / "action_mix.png", action_mix_chart(habits(hands, game), game))
-
-
-def _record(evaluation: Path) -> Record:
-    path = evaluation / RESULTS
-    try:
-        record: Record = json.loads(path.read_text(encoding="utf-8"))
-        missing = set(CARD_NEEDS) - set(record)
-        if missing:
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-        record["estimates"][record["headline"]]["mbb_per_hand"]
-        return record
-    except OSError as error:
-        raise UserError(f"{evaluation} holds no evaluation: can't read {path}: {error.strerror}") from error
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path} is not what evaluate.py writes of a match: {first_line(error)}") from error
-
-
-def _judged(evaluation: Path) -> str | None:
-    """The SHA-256 of the adapter that an evaluation judged; None where hero was none."""
-    record = _record(evaluation)
-    return record["checkpoints"].get(record["hero"])
-
-
-def _epochs(adapter: Path, sha256: str) -> int | None:
-    """After how many epochs of a run an adapter is; None where its folder doesn't tell."""
-    kept = {int(path.name[6:]): path for path in adapter.parent.glob("epoch_*") if path.name[6:].isdecimal()}
-    if adapter.name == WARM_START:
-        return 0
-    same = (epoch for epoch, path in sorted(kept.items()) if path.name == adapter.name or _same(path, sha256))
-    return next(same, None)
-
-
-def _same(adapter: Path, sha256: str) -> bool:
-    return (adapter / ADAPTER_WEIGHTS).exists() and adapter_sha256(adapter) == sha256
-
-
-def _require_safetensors(weights: Path) -> None:
-    try:
-        with safe_open(weights, "np"):
-            pass
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{weights} is damaged: {first_line(error)}") from error
-
-
-def _require_no_secret(folder: Path, token: str | None) -> None:
-    for path in folder.rglob("*"):
-        if token and path.suffix in (".json", ".md", ".jinja", ".txt") and token in path.read_text(errors="ignore"):
-            raise UserError(
-                f"{path.relative_to(folder)} holds the token for the Hub, for all to see: take it out of the "
-                "adapter's or its evaluation's files first"
-            )
-
-
 def _of_earlier(api: HfApi, repo: str, destination: Destination, files: Collection[str]) -> list[str]:
     """Evaluations and charts of an earlier push, which would be taken for this adapter's."""
     there = api.list_repo_files(repo, revision=destination.revision)
     return [
-        name for name in there if name not in files and (name.startswith("evaluation") or name in (CURVE, RUN_RECORD))
+        name for name in there if name not in files and (name.startswith("evaluation") or name in (CURVE, RUN_FILE))
     ]
-
-
-def _base_model(adapter: Path) -> str:
-    """What an adapter's config calls its base model."""
-    return str(_adapter_config(adapter)["base_model_name_or_path"])
-
-
-def _adapter_config(adapter: Path) -> dict[str, Any]:
-    path = adapter / ADAPTER_CONFIG
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        config["base_model_name_or_path"]
-        return config
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path} doesn't name a base model: {first_line(error)}") from error
 
 
 def _base_licence(api: HfApi, base_model: str) -> dict[str, str] | None:

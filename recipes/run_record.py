@@ -17,7 +17,7 @@ from poker_env.players.base import Player
 if TYPE_CHECKING:
     from recipes.config import ExploitConfig
 
-FILE = "run.json"
+RUN_FILE = "run.json"
 WARM_START = "warm_start"
 """The folder of the adapter that a run's warm start made."""
 SECRET = "--hub_t"
@@ -49,7 +49,7 @@ def write_run_record(run: Path, config: ExploitConfig, villain: Player, command:
         "checkpoints": checkpoints(villain),
         "versions": versions(),
     }
-    write_atomically(run / FILE, json.dumps(record, indent=2, default=str) + "\n")
+    write_atomically(run / RUN_FILE, json.dumps(record, indent=2, default=str) + "\n")
 
 
 def _settings(config: ExploitConfig) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _settings(config: ExploitConfig) -> dict[str, Any]:
 
 def read_run_record(run: Path) -> RunRecord | None:
     """What a run's folder says of it; None where it says nothing. Raises `UserError` when the file is damaged."""
-    path = run / FILE
+    path = run / RUN_FILE
     if not path.exists():
         return None
     try:

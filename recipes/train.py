@@ -27,8 +27,8 @@ from poker_env.advisor import load_advisor
 from poker_env.evaluation.capture import usual_settings
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.report import write_report
-from poker_env.evaluation.results import comparison_table, write_results
-from poker_env.players.config import adapter_sha256
+from poker_env.evaluation.results import comparison_table, judged_sha256, write_results
+from poker_env.players.adapter import adapter_sha256
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.models import load_model, load_tokenizer
 from recipes.checkpoints import (
@@ -85,7 +85,7 @@ def judged(folder: Path, adapter: Path | None) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     expected = None if adapter is None else adapter_sha256(adapter)
-    return found if found["checkpoints"].get(found["hero"]) == expected else None
+    return found if judged_sha256(found) == expected else None
 
 
 def train(config: ExploitConfig, command: str) -> None:

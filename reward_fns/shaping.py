@@ -36,10 +36,12 @@ def potential_based(potential: Callable[..., float]) -> Callable[..., list[float
 
     own = list(inspect.signature(reward, follow_wrapped=False).parameters.values())[:2]
     theirs = list(inspect.signature(potential).parameters.values())[1:]
-    named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    keywords = [parameter.replace(kind=named[1]) for parameter in theirs if parameter.kind in named]
-    others = [parameter for parameter in theirs if parameter.kind is inspect.Parameter.VAR_KEYWORD]
-    reward.__signature__ = inspect.Signature([*own, *keywords, *others])  # type: ignore[attr-defined]
+    keywords = [
+        parameter if parameter.kind is parameter.VAR_KEYWORD else parameter.replace(kind=parameter.KEYWORD_ONLY)
+        for parameter in theirs
+        if parameter.kind is not parameter.VAR_POSITIONAL
+    ]
+    reward.__signature__ = inspect.Signature([*own, *keywords])  # type: ignore[attr-defined]
     return reward
 
 

@@ -183,6 +183,12 @@ def checkpoints(*players: Player) -> dict[str, str]:
     return {player.name: player.sha256 for player in chain(*mixed) if isinstance(player, _FromFile) and player.sha256}
 
 
+def judged_sha256(record: Mapping[str, Any]) -> str | None:
+    """Of what `results` says of an evaluation: SHA-256 of the file that hero was made from, None where it was none."""
+    sha256: str | None = record["checkpoints"].get(record["hero"])
+    return sha256
+
+
 def prompts(*players: Player) -> dict[str, dict[str, str | float | None]]:
     """How language models were asked, by player: style, whom they were given advice about, temperature, answers."""
     asked = {player.name: (getattr(player, "config", None), getattr(player, "answers", None)) for player in players}

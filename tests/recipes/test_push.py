@@ -19,7 +19,8 @@ from poker_env.players.hub import trained_folder
 from recipes.config import parse_config
 from recipes.evaluate import main as evaluate
 from recipes.model_card import card_text
-from recipes.push import Destination, collect, main
+from recipes.push import Destination, main
+from recipes.repository import collect
 from recipes.run_record import command_line
 from recipes.train import main as train
 
@@ -149,7 +150,7 @@ def test_charts_are_drawn_where_there_are_none(finished_run, tmp_path):
     for name in CHARTS:
         (run / "evaluation" / name).unlink()
     folder.mkdir()
-    collect(folder, run / "final", Destination("tester/kuhn"), None, BASE)
+    collect(folder, run / "final", "tester/kuhn", None, BASE)
     assert all((folder / "evaluation" / name).read_bytes().startswith(b"\x89PNG") for name in CHARTS)
 
 
@@ -296,7 +297,7 @@ def changed_best(finished_run, tmp_path):
 
 def test_an_evaluation_of_another_adapter_is_refused(finished_run, changed_best, tmp_path):
     with pytest.raises(UserError, match=r"didn't judge adapter .*recipes/evaluate\.py"):
-        collect(tmp_path, changed_best, Destination("tester/kuhn"), [finished_run / "evaluation"], BASE)
+        collect(tmp_path, changed_best, "tester/kuhn", [finished_run / "evaluation"], BASE)
 
 
 def test_the_best_adapter_is_not_given_the_final_one_s_numbers(changed_best, tmp_path):
@@ -304,11 +305,11 @@ def test_the_best_adapter_is_not_given_the_final_one_s_numbers(changed_best, tmp
     for folder in folders:
         folder.mkdir()
     first, judged, second = folders
-    unjudged = collect(first, changed_best, Destination("tester/kuhn"), None, BASE)
+    unjudged = collect(first, changed_best, "tester/kuhn", None, BASE)
     assert unjudged.evaluations == [] and unjudged.before is None and unjudged.villain == "cfr:weak"
     assert unjudged.epochs is None
     evaluate(["--game", "kuhn", "--hero", f"llm:{changed_best}", "--hands", "4", "--output", str(judged)])
-    published = collect(second, changed_best, Destination("tester/kuhn"), [judged], BASE)
+    published = collect(second, changed_best, "tester/kuhn", [judged], BASE)
     assert [record["hands"] for record in published.evaluations] == [4]
 
 
@@ -429,7 +430,7 @@ def test_the_card_tells_evaluations_apart_by_how_the_adapter_was_asked(finished_
 def test_the_card_tells_what_was_done_to_an_adapter(finished_run):
     folder = finished_run / "card_of_this_test"
     folder.mkdir()
-    published = collect(folder, finished_run / "final", Destination("tester/kuhn"), None, BASE)
+    published = collect(folder, finished_run / "final", "tester/kuhn", None, BASE)
     shutil.rmtree(folder)
     assert published.epochs == 1 and published.run is not None
     imitated = {**published.run["config"], "warm_start_player": "villain", "warm_start_steps": 40}

@@ -14,8 +14,9 @@ from poker_env.errors import UserError
 from poker_env.games import make_deals, make_game
 from poker_env.menu import make_menu
 from poker_env.players import llm, make_player
+from poker_env.players.adapter import WEIGHTS
 from poker_env.players.config import FILE_NAME, PokerConfig
-from poker_env.players.llm import ADAPTER_WEIGHTS, LLMPlayer, PokerLLMAgent, load_llm_player
+from poker_env.players.llm import LLMPlayer, PokerLLMAgent, load_llm_player
 from poker_env.players.models import load_model, load_tokenizer
 from poker_env.prompts import build_messages, parse_answer
 from poker_env.state import HandState
@@ -231,7 +232,7 @@ def test_an_adapter_plays_as_it_was_trained(kuhn_adapter, tiny_model_dir):
     player = make_player(f"llm:{kuhn_adapter}", kuhn)
     assert player.config == PokerConfig(kuhn, str(tiny_model_dir), "classic", max_new_tokens=3)
     assert player.name == f"llm:{kuhn_adapter}"
-    assert player.sha256 == hashlib.sha256((kuhn_adapter / ADAPTER_WEIGHTS).read_bytes()).hexdigest()
+    assert player.sha256 == hashlib.sha256((kuhn_adapter / WEIGHTS).read_bytes()).hexdigest()
     assert not player.model.training
     hands = play(kuhn, make_deals(kuhn, 20, 0), player, make_player("random", kuhn))
     decisions = [decision for hand in hands for decision in hand.hero_decisions]
@@ -265,11 +266,11 @@ def _edit(file: Path, **changes) -> None:
 
 
 DAMAGES = {
-    "truncated": (lambda folder: _truncate(folder / ADAPTER_WEIGHTS), "can't be loaded"),
-    "empty weights": (lambda folder: (folder / ADAPTER_WEIGHTS).write_bytes(b""), "can't be loaded"),
-    "no weights": (lambda folder: (folder / ADAPTER_WEIGHTS).unlink(), "has no weights"),
+    "truncated": (lambda folder: _truncate(folder / WEIGHTS), "can't be loaded"),
+    "empty weights": (lambda folder: (folder / WEIGHTS).write_bytes(b""), "can't be loaded"),
+    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "has no weights"),
     "a pickle": (
-        lambda folder: (folder / ADAPTER_WEIGHTS).rename(folder / "adapter_model.bin"),
+        lambda folder: (folder / WEIGHTS).rename(folder / "adapter_model.bin"),
         "has no weights",
     ),
     "no config": (lambda folder: (folder / FILE_NAME).unlink(), FILE_NAME),
