@@ -41,6 +41,10 @@ DEFAULT_REWARDS = ("chips", "illegal")
 LOSS_TYPES = ("dapo", "cispo")
 """The losses that weigh tokens, and divide by all the tokens of an epoch, as merged rows need (`recipes.rows`)."""
 
+NO_ADAPTERS = r".*\.((mamba|mixer)\.out_proj|router)"
+"""Linear layers that an adapter can't go on: a state space's kernels read that one's weights past it, and routers give
+more than one tensor."""
+
 MOST_ROWS = {"kuhn": 32, "leduc": 512}
 """More than the distinct legal decisions of an epoch, however many hands: 24 in Kuhn, 457 in 4,096 hands of Leduc."""
 
@@ -203,11 +207,13 @@ class ExploitConfig(GRPOConfig):
     def lora(self) -> LoraConfig:
         """The adapter to put on the model."""
         all_linear = self.lora_target_modules == ["all-linear"]
+        warnings.filterwarnings("ignore", message="You have passed exclude_modules=.* but no modules were excluded")
         return LoraConfig(
             r=self.lora_r,
             lora_alpha=self.lora_alpha,
             lora_dropout=self.lora_dropout,
             target_modules="all-linear" if all_linear else self.lora_target_modules,
+            exclude_modules=NO_ADAPTERS if all_linear else None,
             task_type="CAUSAL_LM",
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from poker_env.errors import UserError
 from poker_env.evaluation.credit import Choice, CreditAssigner, HandCredit, Switches, assigner_against
 from poker_env.evaluation.exact_value import SMALL_GAMES, exact_policy
-from poker_env.hand import Hand
+from poker_env.hand import Answer, Hand
 from poker_env.players import Player
 from poker_env.players.config import Answers
 from poker_env.players.llm import LLMPlayer
@@ -18,8 +19,6 @@ from recipes.config import ExploitConfig
 from recipes.returns import FloatArray
 from recipes.rows import Row
 from reward_fns.builtin import ILLEGAL_PENALTY, chips, illegal
-
-Ids = tuple[int, ...]
 
 
 class LuckRemover:
@@ -48,8 +47,6 @@ class LuckRemover:
         """What a reward function gives an answer that names no legal action, by its place."""
         self._n_rewards = len(config.rewards)
         self._assigner: CreditAssigner | None = None
-        self._ids: dict[int, Ids] = {}
-        """Of the menu's answers, by place."""
         if not self._scales:
             raise UserError("variance_reduction takes luck out of chips, which are not rewarded: add the reward chips")
 
@@ -101,27 +98,31 @@ class LuckRemover:
         """Each decision's rows, with the all-action gradient: the one `given`, then those of the menu's answers."""
         if not self.switches.all_action:
             return [[row] for row in given]
-        found = []
-        for decision, own, row in zip(hand.hero_decisions, credit.decisions, given, strict=True):
-            menu = []
-            for place, (probability, chips_of) in enumerate(
-                zip(decision.answer.probabilities, own.actions, strict=True)
-            ):
-                if probability > 0:
-                    shares = np.zeros(self._n_rewards)
-                    for index, scale in self._scales.items():
-                        shares[index] = chips_of / scale
-                    for index, penalty in self._penalties.items():
-                        shares[index] = -penalty * probability
-                    ids = self._answers(hero, place)
-                    menu.append(Row(row.prompt_ids, ids, tuple(shares.tolist()), decisions=probability))
-            found.append([replace(row, decisions=0), *menu])
-        return found
+        return [
+            [replace(row, decisions=0), *self._menu(decision.answer, own.actions, row, hero)]
+            for decision, own, row in zip(hand.hero_decisions, credit.decisions, given, strict=True)
+        ]
 
-    def _answers(self, hero: LLMPlayer, place: int) -> Ids:
-        if place not in self._ids:
-            self._ids[place] = hero.answer_ids(f"A{place}")
-        return self._ids[place]
+    def _menu(self, answer: Answer, chips: Sequence[float], given: Row, hero: LLMPlayer) -> Iterator[Row]:
+        """A decision's rows of the menu's answers, in all spellings; `chips` is each action's share of the credit.
+
+        An answer that isn't spelled out has no row: what rewards other than these gave it counts against the menu's,
+        whose probability is all the rest.
+        """
+        illegal = np.zeros(self._n_rewards)
+        if not answer.completion_ids:
+            illegal = np.array(given.credit) / max(1 - sum(answer.probabilities), sys.float_info.epsilon)
+        for spelled, probability, share in zip(
+            hero.answers_to(answer.prompt_ids), answer.probabilities, chips, strict=True
+        ):
+            credit = -illegal * probability
+            for index, scale in self._scales.items():
+                credit[index] += share / scale
+            for index, penalty in self._penalties.items():
+                credit[index] -= penalty * probability
+            for ids, own in spelled:
+                if own > 0:
+                    yield Row(given.prompt_ids, ids, tuple((credit * own / probability).tolist()), decisions=own)
 
     def _assigner_for(self, hero: LLMPlayer) -> CreditAssigner:
         """Exact in small games, for hero's policy as it is now; else the same for good."""

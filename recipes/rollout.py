@@ -82,6 +82,7 @@ class Rollout:
         epoch = trainer.state.global_step // self.config.steps_per_epoch
         trainer.entropy_coef = self.config.entropy_coef_at(epoch)
         hero = self.hero(trainer.accelerator.unwrap_model(trainer.model), trainer.state.global_step)
+        trainer.end_ids = hero.end_ids
         first, count = self._share_of_deals(trainer.accelerator.process_index, trainer.accelerator.num_processes)
         deals_per_epoch = self.config.episodes_per_epoch // self.config.replicas
         deals = make_deals(self.game, count, self.config.seed, start=epoch * deals_per_epoch + first)

@@ -59,8 +59,9 @@ def training_rows(
     Decisions are taken in random order up to the first that would make one row too many. Any decision is kept with the
     same expected weight in the mean of those kept, so the policy gradient stays unbiased (inverse sampling, Haldane
     1945): to count in the one too many would favour rare answers, to leave out just what doesn't fit common ones.
-    The answers given have the advantages among the decisions kept, see `advantages` (`weights` and `scale` are its
-    own); an answer that was not spelled out trains nothing. The credit of the menu's answers stays as it is.
+    A decision that is its answer alone has its advantage among those kept, see `advantages` (`weights` and `scale` are
+    its own). One that comes with its menu keeps its credit: a mean taken off the answers given has to be taken off
+    those that are not spelled out, too, and these train nothing.
 
     Padding has no weight in the loss. Its credit makes the sum of all that `to_trl` hands out 0, so that the mean that
     the trainer subtracts is 0 too.
@@ -68,13 +69,10 @@ def training_rows(
     kept = _first_that_fit(decisions, count - 1, rng)
     rows: list[Row] = []
     if kept:
-        credit = advantages([given.credit for given, *_ in kept], weights, scale)
-        given = [
-            replace(own[0], credit=tuple(map(float, row)))
-            for own, row in zip(kept, credit, strict=True)
-            if own[0].completion_ids
-        ]
-        rows = merge([*given, *(row for _, *menu in kept for row in menu)])
+        alone = [given for given, *menu in kept if not menu]
+        credit = advantages([row.credit for row in alone], weights, scale) if alone else np.zeros((0, len(weights)))
+        centred = [replace(row, credit=tuple(map(float, own))) for row, own in zip(alone, credit, strict=True)]
+        rows = merge([*centred, *(row for own in kept if len(own) > 1 for row in own if row.completion_ids)])
     padding = count - len(rows)
     total = np.sum([_mean_credit(row) for row in rows], axis=0) if rows else np.zeros(len(weights))
     balance = tuple(map(float, -total / padding))

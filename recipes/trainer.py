@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
+from poker_env.players.forward import tree_logits
 from poker_env.players.token_tree import TokenTree
 
 # At each checkpoint peft looks on the Hub whether the vocabulary grew, and says when it can't. It never does here.
@@ -36,6 +37,8 @@ class TreeTrainer(GRPOTrainer):
 
     entropy_of_answers = False
     """Whether the entropy is that of the choice among a batch's answers to a prompt, not of the whole vocabulary."""
+    end_ids: Sequence[int] = ()
+    """The tokens that end an answer: which of them does is no choice."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None for a run's folder: `recipes.push` writes one of what is published."""
@@ -62,10 +65,6 @@ class TreeTrainer(GRPOTrainer):
         **inputs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Log-probabilities and entropies (rows, `logits_to_keep`), 0 at padding; see the stock trainer's."""
-        if compute_aux_loss:  # of a mixture of experts, over the stock trainer's batch
-            return super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, True, **inputs
-            )
         split = input_ids.shape[1] - logits_to_keep
         ids, masks = input_ids.tolist(), attention_mask.bool().tolist()
         rows = [
@@ -94,19 +93,19 @@ class TreeTrainer(GRPOTrainer):
             for column, token in enumerate(answer):
                 found.append((row, column, predicting.setdefault(node, len(predicting)), token))
                 node = tree.add(node, (token,))
-        device = self.accelerator.device
         with self.accelerator.autocast():
-            output = model(
-                **{name: tensor.to(device) for name, tensor in tree.inputs().items()},
-                use_cache=False,
-                logits_to_keep=torch.tensor(list(predicting), device=device),
-            )
-        distributions = torch.log_softmax(output.logits[0].float() / self.temperature, dim=-1)
+            logits = tree_logits(self.accelerator.unwrap_model(model), tree, list(predicting), call=model)
+        distributions = torch.log_softmax(logits.float() / self.temperature, dim=-1)
         entropies = _entropies(distributions)
         if self.entropy_of_answers:
-            entropies = _entropies(_among(distributions, {(place, token) for _, _, place, token in found}))
-        rows_of, columns, places, tokens = torch.tensor(found, device=device).unbind(dim=1)
+            choices = {(place, self._choice(token)) for _, _, place, token in found}
+            entropies = _entropies(_among(distributions, choices))
+        rows_of, columns, places, tokens = torch.tensor(found, device=logits.device).unbind(dim=1)
         return (rows_of, columns), distributions[places, tokens], entropies[places]
+
+    def _choice(self, token: int) -> int:
+        """What stands for a token where it is chosen."""
+        return self.end_ids[0] if token in self.end_ids else token
 
 
 def _regrouped(batches: Sequence[Inputs], *, shuffled: bool) -> list[Inputs]:
@@ -116,7 +115,8 @@ def _regrouped(batches: Sequence[Inputs], *, shuffled: bool) -> list[Inputs]:
     batches, they stay as they are.
     """
     whole = {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
-    trained = whole["tool_mask"].any(dim=1).tolist()
+    # The stock trainer pads the rows' masks with ones.
+    trained = (whole["tool_mask"] * whole["completion_mask"]).any(dim=1).tolist()
     by_prompt: dict[tuple[int, ...], list[int]] = {}
     for row, (ids, kept) in enumerate(zip(whole["prompt_ids"], whole["prompt_mask"].bool(), strict=True)):
         if trained[row]:
@@ -167,5 +167,6 @@ def _entropies(distributions: torch.Tensor) -> torch.Tensor:
 def _among(distributions: torch.Tensor, edges: set[tuple[int, int]]) -> torch.Tensor:
     """Log-probabilities (places, vocabulary) given that one of the tokens follows that do in (place, token)."""
     places, tokens = torch.tensor(sorted(edges), device=distributions.device).unbind(dim=1)
-    kept = torch.zeros_like(distributions, dtype=torch.bool).index_put((places, tokens), torch.tensor(True))
+    kept = torch.zeros_like(distributions, dtype=torch.bool)
+    kept[places, tokens] = True
     return distributions.masked_fill(~kept, -torch.inf).log_softmax(dim=-1)

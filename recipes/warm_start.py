@@ -45,7 +45,7 @@ from recipes.cores import use_all_cores
 from recipes.exact import ExactWatch, describe
 from recipes.imitation import Imitated, examples_of
 from recipes.run_record import WARM_START
-from recipes.token_tree import Example, divergence, token_tree
+from recipes.token_tree import Example, divergence
 
 VILLAIN = "villain"
 """What `warm_start_player` calls the run's own opponent."""
@@ -159,6 +159,7 @@ class ImitationTrainer(SFTTrainer):
                 gradient_checkpointing=config.gradient_checkpointing,
                 bf16=config.bf16,
                 use_cpu=config.use_cpu,
+                router_aux_loss_coef=0.0,  # experts stay as they are
                 seed=config.seed,
                 save_strategy="no",
                 logging_steps=-(-config.warm_start_steps // LOGS),
@@ -178,17 +179,18 @@ class ImitationTrainer(SFTTrainer):
     def compute_loss(
         self,
         model: Any,
-        inputs: dict[str, torch.Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The batch's mean."""
-        whole, astray = divergence(model, inputs, self._sampling_temperature)
+        base = self.accelerator.unwrap_model(model)
+        whole, astray = divergence(base, inputs["examples"], self._sampling_temperature, call=model)
         return whole + (LEGALITY - 1) * self.state.global_step / self.state.max_steps * astray
 
 
-def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    return token_tree([Example(**row) for row in rows])
+def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"examples": [Example(**row) for row in rows]}
 
 
 class _Progress(TrainerCallback):

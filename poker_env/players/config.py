@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from poker_env.errors import UserError
 from poker_env.files import write_atomically
@@ -39,6 +40,12 @@ class PokerConfig:
     """Sampling temperature; the policy that was trained is the one at this temperature."""
     advisor: str | None = None
     """The spec of the villain that prompts have advice about (`poker_env.advisor`); None: they have none."""
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    """What the chat template is given beside the messages."""
+    model_init_kwargs: dict[str, Any] = field(default_factory=dict)
+    """What `from_pretrained` is given beside the base model's name and dtype."""
+    date: str = "2026-01-01"
+    """The date (ISO) that chat templates are told, some of which print today's: a prompt is the same on every day."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.base_model, str):
@@ -55,6 +62,13 @@ class PokerConfig:
             raise UserError(f"temperature {self.temperature} must be above 0")
         if not (self.advisor is None or isinstance(self.advisor, str)):
             raise UserError(f"advisor {self.advisor!r} must be the spec of a player, or null")
+        for name in ("chat_template_kwargs", "model_init_kwargs"):
+            if not isinstance(getattr(self, name), dict):
+                raise UserError(f"{name} {getattr(self, name)!r} must be a mapping of names to values")
+        try:
+            date.fromisoformat(self.date)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"date {self.date!r} must be a day such as 2026-01-01") from error
 
     def save(self, folder: Path) -> None:
         """Write `poker_config.json` into a folder."""

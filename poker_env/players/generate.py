@@ -7,16 +7,15 @@ it is batched with (up to float rounding).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-TokenIds = Sequence[int]
+from poker_env.players.contexts import Context, TokenIds, start
 
 Item = TypeVar("Item")
 
@@ -27,15 +26,6 @@ class _Text:
 
     rows: list[int]
     completion: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Context:
-    """What the model keeps of texts that were forwarded together."""
-
-    cache: DynamicCache
-    mask: torch.Tensor
-    """(texts, tokens): attention mask, zeros at padding."""
 
 
 @torch.no_grad()
@@ -91,8 +81,8 @@ def _complete(
     batch_size: int,
 ) -> Iterator[_Text]:
     """The finished texts that grow out of distinct prompts; depth first, so that few caches are held at a time."""
-    logits, context = _prefill(model, prompts)
-    waiting: list[tuple[Sequence[tuple[int, _Text]], _Context]] = []
+    logits, context = start(model, prompts, max(map(len, prompts)) + uniforms.shape[1])
+    waiting: list[tuple[Sequence[tuple[int, _Text]], Context]] = []
     while True:
         unfinished = []
         for parent, text in _grow(texts, logits, uniforms, temperature):
@@ -106,7 +96,7 @@ def _complete(
             return
         batch, context = waiting.pop()
         texts = [text for _, text in batch]
-        logits, context = _advance(model, context, [parent for parent, _ in batch], texts)
+        logits, context = context.grown([parent for parent, _ in batch], [text.completion[-1] for text in texts])
 
 
 def _grow(
@@ -131,67 +121,7 @@ def _draw(logits: torch.Tensor, uniforms: np.ndarray, temperature: float) -> lis
     return torch.searchsorted(cumulative, targets, right=True).clamp(max=logits.shape[-1] - 1).tolist()
 
 
-def _advance(
-    model: PreTrainedModel, context: _Context, parents: list[int], texts: list[_Text]
-) -> tuple[torch.Tensor, _Context]:
-    """Forward each text's last token after the parent it grew out of."""
-    pick = torch.tensor(parents, device=model.device)
-    # The parent's other children may still need its cache; selecting and growing make new tensors.
-    cache = copy.copy(context.cache)
-    cache.layers = [copy.copy(layer) for layer in cache.layers]
-    cache.batch_select_indices(pick)
-    before = context.mask[pick]
-    mask = torch.cat([before, before.new_ones(len(texts), 1)], dim=1)
-    output = model(
-        input_ids=torch.tensor([[text.completion[-1]] for text in texts], device=model.device),
-        attention_mask=mask,
-        position_ids=before.sum(dim=1, keepdim=True),
-        past_key_values=cache,
-        use_cache=True,
-    )
-    return output.logits[:, -1], _Context(output.past_key_values, mask)
-
-
-def _prefill(model: PreTrainedModel, prompts: Sequence[TokenIds]) -> tuple[torch.Tensor, _Context]:
-    """Logits of the next token (prompts, vocabulary) of distinct prompts, and what goes on from there."""
-    shared = common_prefix_length(prompts)
-    width = max(map(len, prompts)) - shared
-    suffix = torch.zeros(len(prompts), width, dtype=torch.long)
-    mask = torch.zeros(len(prompts), shared + width, dtype=torch.long)
-    mask[:, :shared] = 1
-    for index, prompt in enumerate(prompts):
-        tail = prompt[shared:]
-        suffix[index, width - len(tail) :] = torch.tensor(tail)
-        mask[index, shared + width - len(tail) :] = 1
-    suffix, mask = suffix.to(model.device), mask.to(model.device)
-    cache = DynamicCache(config=model.config)
-    if shared:
-        model(
-            input_ids=torch.tensor([prompts[0][:shared]], device=model.device), past_key_values=cache, use_cache=True
-        )
-        cache.batch_repeat_interleave(len(prompts))
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, shared:]
-    output = model(
-        input_ids=suffix,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return output.logits[:, -1], _Context(output.past_key_values, mask)
-
-
-def common_prefix_length(prompts: Sequence[TokenIds]) -> int:
-    """Tokens that all prompts begin with, at least one token of each left over; 0 for a lone prompt."""
-    if len(prompts) < 2:
-        return 0
-    low, high = min(map(tuple, prompts)), max(map(tuple, prompts))
-    limit = min(map(len, prompts)) - 1
-    return next((i for i in range(limit) if low[i] != high[i]), limit)
-
-
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """Items in their order, so many at a time."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+    for first in range(0, len(items), size):
+        yield items[first : first + size]

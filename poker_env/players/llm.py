@@ -19,6 +19,7 @@ from poker_env.games import Game
 from poker_env.hand import Answer
 from poker_env.menu import MenuItem, make_menu
 from poker_env.players.adapter import WEIGHTS, adapter_sha256
+from poker_env.players.chat import Chat
 from poker_env.players.config import FILE_NAME, Answers, PokerConfig
 from poker_env.players.generate import sample_completions
 from poker_env.players.hub import trained_folder
@@ -26,6 +27,8 @@ from poker_env.players.models import load_model, load_tokenizer
 from poker_env.players.score import Scores, score
 from poker_env.prompts import TOKEN, Advice, Messages, build_messages, offered_tokens, parse_answer
 from poker_env.state import Observation
+
+Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ class LLMPlayer:
         self.answers = answers
         self._remembered: dict[tuple[int, ...], Scores] = {}
         self._batch_size = batch_size or (512 if model.device.type == "cuda" else 128)
-        self._eos_ids = _end_tokens(model, tokenizer)
+        self._chat = Chat(tokenizer, model, config.chat_template_kwargs, config.date)
+        self._spellings: dict[str, tuple[Ids, ...]] = {}
 
     def act(self, observations: Sequence[Observation]) -> list[Answer]:
         """One answer per observation; `action` is None where the model named no legal token."""
@@ -83,7 +87,7 @@ class LLMPlayer:
         if self.answers == "free":
             return answers
         return [
-            _with_scores(answer, question, scores, self._place(answer, question))
+            _with_scores(answer, question, scores, scores.place(answer.completion_ids))
             for answer, question, scores in zip(answers, questions, self._score(questions), strict=True)
         ]
 
@@ -116,20 +120,31 @@ class LLMPlayer:
         ids_of = {text: tuple(self.encode(prompt)) for text, prompt in dict(zip(texts, messages, strict=True)).items()}
         return [Question(menu, text, ids_of[text]) for menu, text in zip(menus, texts, strict=True)]
 
-    def spell(self, token: str) -> list[int]:
-        """Token ids of an action token at the start of an answer."""
-        return list(self.tokenizer.encode(token, add_special_tokens=False))
+    @property
+    def end_ids(self) -> Ids:
+        """The tokens that end an answer, first the one that the chat template puts there."""
+        return self._chat.end_ids
 
-    def answer_ids(self, token: str) -> tuple[int, ...]:
-        """Token ids of an answer that is an action token and nothing else."""
-        return (*self.spell(token), self.tokenizer.eos_token_id)
+    def spellings(self, token: str) -> tuple[Ids, ...]:
+        """Token ids of an action token at the start of an answer, first as the chat template's own answers have it."""
+        if token not in self._spellings:
+            self._spellings[token] = self._chat.spellings(token)
+        return self._spellings[token]
+
+    def answer_ids(self, token: str) -> Ids:
+        """Token ids of an answer that is an action token and nothing else, as the chat template would write it."""
+        return (*self.spellings(token)[0], self.end_ids[0])
+
+    def answers_to(self, prompt_ids: Ids) -> tuple[tuple[tuple[Ids, float], ...], ...]:
+        """For each action on the menu of a prompt that it was asked: all answers that are its token, by probability.
+
+        Known of a player whose `answers` aren't `free`.
+        """
+        return self._remembered[prompt_ids].answers
 
     def encode(self, messages: Messages) -> list[int]:
         """Token ids of chat messages, ready for the model's answer."""
-        encoded: Any = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_dict=True, enable_thinking=False
-        )
-        return list(encoded["input_ids"])
+        return self._chat.prompt_ids(messages)
 
     def complete(
         self, prompts: Sequence[Sequence[int]], tokens: Sequence[Sequence[str]], seeds: Sequence[int]
@@ -146,7 +161,7 @@ class LLMPlayer:
             prompts,
             seeds,
             max_new_tokens=self.config.max_new_tokens,
-            eos_ids=self._eos_ids,
+            eos_ids=self.end_ids,
             answered=answered,
             temperature=self.config.temperature,
             batch_size=self._batch_size,
@@ -154,15 +169,11 @@ class LLMPlayer:
 
     def _draw(self, question: Question, scores: Scores, seed: int) -> Answer:
         """An answer of the menu, or one that names no action."""
-        place = int(np.searchsorted(np.cumsum(scores.whole), np.random.default_rng(seed).random(), side="right"))
-        named = place < len(question.menu)
-        answer = self._answer(question, self.answer_ids(question.menu[place].token) if named else ())
-        return _with_scores(answer, question, scores, place if named else None)
-
-    def _place(self, answer: Answer, question: Question) -> int | None:
-        """Of an answer in the menu; None for one that isn't a token and nothing else."""
-        spelled = [self.answer_ids(item.token) for item in question.menu]
-        return spelled.index(answer.completion_ids) if answer.completion_ids in spelled else None
+        answers = [(place, ids, p) for place, own in enumerate(scores.answers) for ids, p in own]
+        chances = np.cumsum([probability for *_, probability in answers])
+        drawn = int(np.searchsorted(chances, np.random.default_rng(seed).random(), side="right"))
+        place, ids, _ = answers[drawn] if drawn < len(answers) else (None, (), 0.0)
+        return _with_scores(self._answer(question, ids), question, scores, place)
 
     def _score(self, questions: Sequence[Question]) -> list[Scores]:
         """How probable each token of each question's menu is."""
@@ -171,9 +182,9 @@ class LLMPlayer:
         found = score(
             self.model,
             list(new),
-            [[self.spell(item.token) for item in question.menu] for question in new.values()],
+            [[self.spellings(item.token) for item in question.menu] for question in new.values()],
             may_follow=self._ends_a_token,
-            end_id=self.tokenizer.eos_token_id,
+            end_ids=self.end_ids,
             max_new_tokens=self.config.max_new_tokens,
             temperature=self.config.temperature,
             batch_size=self._batch_size,
@@ -183,11 +194,9 @@ class LLMPlayer:
 
     @cached_property
     def _ends_a_token(self) -> torch.Tensor:
-        """(vocabulary,) bool: what may follow an action token without making it another word, as A1 into A10."""
-        ends = torch.zeros(self.model.config.vocab_size, dtype=torch.bool)
+        """(tokens,) bool: what may follow an action token without making it another word, as A1 into A10."""
         pieces = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
-        ends[: len(pieces)] = torch.tensor([re.match("[A-Za-z0-9]", piece) is None for piece in pieces])
-        return ends
+        return torch.tensor([piece is not None and re.match("[A-Za-z0-9]", piece) is None for piece in pieces])
 
     def _answer(self, question: Question, completion: Sequence[int]) -> Answer:
         text = str(self.tokenizer.decode(list(completion), skip_special_tokens=True))
@@ -218,7 +227,8 @@ def load_llm_player(path: str, game: Game) -> LLMPlayer:
             raise UserError(f"adapter {path} was trained on {config.game}, not on {game}: use --game {config.game}")
         config, name = replace(config, game=game), f"llm:{path}"
         if (folder / "config.json").exists():  # of a whole model, which the adapter was merged into
-            return LLMPlayer(load_model(str(folder)), load_tokenizer(str(folder)), config, name)
+            model = load_model(str(folder), init_kwargs=_without_revision(config))
+            return LLMPlayer(model, load_tokenizer(str(folder)), config, name)
         return _load_adapter(folder, config, name)
     if folder.is_dir() and (folder / WEIGHTS).exists():
         raise UserError(f"adapter {path} has no {FILE_NAME}: it was not trained with this project")
@@ -231,14 +241,20 @@ def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
 
     if not (folder / WEIGHTS).exists():
         raise UserError(f"adapter {folder} has no weights: {WEIGHTS} is missing")
-    base = load_model(config.base_model)
+    base = load_model(config.base_model, init_kwargs=config.model_init_kwargs)
     try:
         model = PeftModel.from_pretrained(base, str(folder)).eval()
     except Exception as error:  # a damaged file: safetensors and peft raise many types
         raise UserError(f"adapter {folder} can't be loaded: {first_line(error)}") from error
-    player = LLMPlayer(model, load_tokenizer(config.base_model), config, name)
+    tokenizer = load_tokenizer(config.base_model, revision=config.model_init_kwargs.get("revision"))
+    player = LLMPlayer(model, tokenizer, config, name)
     player.sha256 = adapter_sha256(folder)
     return player
+
+
+def _without_revision(config: PokerConfig) -> dict[str, Any]:
+    """What the base model was loaded with, for a whole model that is in a folder of its own."""
+    return {name: value for name, value in config.model_init_kwargs.items() if name != "revision"}
 
 
 class PokerLLMAgent:
@@ -272,10 +288,3 @@ class PokerLLMAgent:
         completion = self.player.complete([ids], [tokens], [seed])[0]
         text = str(self.player.tokenizer.decode(completion, skip_special_tokens=True))
         return next((match.group() for match in TOKEN.finditer(text) if match.group() in tokens), tokens[0])
-
-
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Ids that end an answer: the tokenizer's and the model's own (some chat models have two)."""
-    configured = model.generation_config.eos_token_id if model.generation_config else None
-    ids = configured if isinstance(configured, list) else [configured]
-    return tuple(sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None}))

@@ -7,12 +7,13 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.quantizers import AutoQuantizationConfig
 from transformers.utils import logging as transformers_logging
 
 from poker_env.errors import UserError, first_line
@@ -34,34 +35,74 @@ def public_name(name: str) -> str:
     return BUNDLED_HUB_ID if name == BUNDLED else name
 
 
-def load_model(name: str, dtype: torch.dtype | None = None) -> PreTrainedModel:
-    """A causal language model, on the GPU where there is one. Raises `UserError` when there are no such weights."""
+def load_model(
+    name: str,
+    dtype: torch.dtype | None = None,
+    *,
+    init_kwargs: Mapping[str, Any] | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """A causal language model, on the GPU where there is one.
+
+    `init_kwargs` go to `from_pretrained`: a revision, the attention's implementation, a quantisation. Code that comes
+    with the weights is run where `trust_remote_code` or the environment variable `POKER_TRUST_REMOTE_CODE=1` says so.
+    Raises `UserError` when there are no such weights, or they don't fit this model or machine.
+    """
     transformers_logging.disable_progress_bar()
+    trust = trust_remote_code or trusted()
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(resolve_model(name), dtype=dtype or best_dtype())
-    except (OSError, ValueError, SafetensorError) as error:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            resolve_model(name), dtype=dtype or best_dtype(), trust_remote_code=trust, **_init_kwargs(init_kwargs)
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a config, its weights, a quantisation's package: libraries raise many types
         raise UserError(_no_model(name, error)) from error
+    if getattr(model, "hf_device_map", None) or getattr(model, "is_quantized", False):  # it is where it belongs
+        return model.eval()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(device).eval()
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    name: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
     """A model's tokenizer, with a pad token and a chat template. Raises `UserError` when there is none."""
+    trust = trust_remote_code or trusted()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve_model(name))
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(
+            resolve_model(name), trust_remote_code=trust, **({"revision": revision} if revision else {})
+        )
+    except Exception as error:  # damaged files raise many types
         raise UserError(_no_model(name, error)) from error
-    if tokenizer.chat_template is None:
+    if not tokenizer.chat_template:
         raise UserError(f"model {name!r} has no chat template: choose an instruction-tuned model")
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
 
 
+def trusted() -> bool:
+    """Whether code that comes with weights may be run: no file says so, only who starts the program."""
+    return os.environ.get("POKER_TRUST_REMOTE_CODE", "") == "1"
+
+
+def _init_kwargs(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """As `from_pretrained` takes them: a quantisation in YAML is a mapping."""
+    found = dict(given or {})
+    if isinstance(found.get("quantization_config"), dict):
+        chosen = dict(found["quantization_config"])
+        if {"load_in_4bit", "load_in_8bit"} & chosen.keys():
+            chosen.setdefault("quant_method", "bitsandbytes")
+        found["quantization_config"] = AutoQuantizationConfig.from_dict(chosen)
+    return found
+
+
 def best_dtype() -> torch.dtype:
-    """bfloat16 where the hardware multiplies it (twice as fast), float32 elsewhere."""
-    fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if fast else torch.float32
+    """The fastest that the hardware multiplies: bfloat16; float16 on GPUs that only emulate it; float32 on CPUs."""
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
 def _no_model(name: str, error: Exception) -> str:

@@ -31,12 +31,32 @@ class TokenTree:
             node = child
         return node
 
-    def inputs(self) -> dict[str, torch.Tensor]:
-        """What the model is given."""
-        mask = torch.eye(len(self._tokens), dtype=torch.bool)
+    def length(self, node: int | None = None) -> int:
+        """Tokens of the text that ends in a node; of the longest one without."""
+        return 1 + (max(self._depths, default=-1) if node is None else self._depths[node])
+
+    def path(self, node: int) -> list[int]:
+        """The nodes from the root to a node, itself included."""
+        found = []
+        while node >= 0:
+            found.append(node)
+            node = self._parents[node]
+        return found[::-1]
+
+    def tokens(self, nodes: Sequence[int]) -> list[int]:
+        """Their tokens."""
+        return [self._tokens[node] for node in nodes]
+
+    def inputs(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        """What the model is given: ids and positions (1, tokens), and a mask (1, 1, tokens, tokens) of `dtype`.
+
+        The mask is what attention adds to its scores: some implementations add even one that is given as booleans.
+        """
+        sees = torch.eye(len(self._tokens), dtype=torch.bool)
         for node, parent in enumerate(self._parents):  # parents come before their children
             if parent >= 0:
-                mask[node] |= mask[parent]
+                sees[node] |= sees[parent]
+        mask = torch.zeros(sees.shape, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)
         return {
             "input_ids": torch.tensor([self._tokens]),
             "position_ids": torch.tensor([self._depths]),

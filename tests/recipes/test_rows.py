@@ -111,18 +111,23 @@ def test_trl_gets_masks_that_count_the_decisions_and_zeros_for_padding():
     assert output["completion_ids"] == [[3, 4, 5], [0]] and output["logprobs"] is None
 
 
-def test_a_decisions_other_answers_count_by_their_probability_and_their_credit_is_not_centred():
+def test_a_decision_with_its_menu_keeps_its_credit_and_the_others_advantages_are_their_own():
     def decision(given, credit):
         menu = [Row((1,), (answer,), (share,), decisions=p) for answer, share, p in ((5, 3.0, 0.25), (6, -3.0, 0.75))]
         return [Row((1,), (given,), (credit,), decisions=0), *menu]
 
-    rows = fit([decision(5, 10.0), decision(6, 4.0), [Row((1,), (7,), (1.0,))]], 5, weights=(1.0,))
-    assert [(row.completion_ids, row.decisions, row.credit) for row in rows[:3]] == [
-        ((5,), 0.5, (5.0 + 6.0,)),  # 10 less the mean of 5, then the shares
-        ((6,), 1.5, (-1.0 - 6.0,)),
-        ((7,), 1, (-4.0,)),
-    ]
-    assert to_trl(rows)["credit"][0] == (22.0,)
+    unspelled = [Row((1,), (), (50.0,), decisions=0), *decision(5, 0.0)[1:]]
+    alone = [[Row((1,), (7,), (1.0,))], [Row((1,), (7,), (4.0,))], [Row((1,), (8,), (7.0,))]]
+    rows = fit([decision(5, 10.0), *alone, decision(6, 4.0), unspelled], 6, weights=(1.0,))
+    found = {row.completion_ids: (row.decisions, row.credit) for row in rows if row.decisions}
+    assert found == {
+        (5,): (0.75, (10.0 + 9.0,)),  # as it was given, then the shares
+        (6,): (2.25, (4.0 - 9.0,)),
+        (7,): (2, (-3.0,)),  # less the mean of 4 of those that are alone
+        (8,): (1, (3.0,)),
+    }
+    assert ((5,), 19.0 / 0.75) in [(ids, c) for ids, (c,) in zip(
+        [tuple(ids) for ids in to_trl(rows)["completion_ids"]], to_trl(rows)["credit"], strict=True)]  # fmt: skip
 
 
 def test_a_decision_is_trained_on_with_all_its_answers_or_not_at_all():

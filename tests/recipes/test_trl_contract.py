@@ -111,13 +111,11 @@ def policy_gradient(model, decisions):
 
 def menu_gradient(model, decisions):
     """The same for decisions that come as several rows: those of the menu count by their probability."""
-    kept = [rows[0].credit for rows in decisions]
-    mean = np.mean(kept, axis=0)
     tokens = sum(row.decisions * len(row.completion_ids) for rows in decisions for row in rows)
     loss = torch.zeros(())
     for rows in decisions:
-        for place, row in enumerate(rows):
-            credit = np.dot(np.subtract(row.credit, mean if place == 0 else 0), WEIGHTS)
+        for row in rows:
+            credit = np.dot(row.credit, WEIGHTS)
             ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
             logps = model(ids).logits.log_softmax(-1)[0, len(row.prompt_ids) - 1 : -1]
             loss = loss - float(credit) * logps.gather(1, torch.tensor(row.completion_ids)[:, None]).sum() / tokens
@@ -193,12 +191,13 @@ def test_several_updates_share_an_epochs_gradient_out(tiny_model_dir, tmp_path):
     assert_same_gradient(mean, whole.updates[0])
 
 
+@pytest.mark.parametrize("tokens", [1, 2, 3])
 @pytest.mark.parametrize("updates", [1, 3])
-def test_rows_with_the_same_prompt_are_in_the_same_batch(tiny_model_dir, tmp_path, updates):
+def test_rows_with_the_same_prompt_are_in_the_same_batch(tiny_model_dir, tmp_path, updates, tokens):
     """Else the entropy would be that of a part of the menu, and the prompt forwarded again for every part of it."""
     spread = {"rows_per_epoch": 48, "per_device_train_batch_size": 4, "updates_per_epoch": updates}
     menus = [
-        Row((5, *prompt), (9 + answer,), (float(answer),))
+        Row((5, *prompt), (9 + answer,) * (tokens if answer else 1), (float(answer),))
         for prompt in ((place, place) for place in range(12))
         for answer in range(3)
     ]
@@ -214,8 +213,9 @@ def test_rows_with_the_same_prompt_are_in_the_same_batch(tiny_model_dir, tmp_pat
     trainer._get_per_token_logps_and_entropies = spy
     trainer.train()
     seen = seen[-12:]  # with several updates all rows are scored at once before them
-    assert [sorted(len(row) for row in rows) for rows in seen] == [[2, 4, 4, 4]] * 12  # a padding row, one menu
-    assert all(len({row[:3] for row in rows if len(row) == 4}) == 1 for rows in seen)
+    a_batch = sorted([2, 4, 3 + tokens, 3 + tokens])  # a padding row, one menu
+    assert [sorted(len(row) for row in rows) for rows in seen] == [a_batch] * 12
+    assert all(len({row[:3] for row in rows if len(row) > 2}) == 1 for rows in seen)
     assert len({row for rows in seen for row in rows}) == 37
     in_order = [max(rows)[:3] for rows in seen]
     assert (in_order == sorted(in_order)) == (updates == 1)
@@ -281,6 +281,8 @@ def test_with_all_actions_the_entropy_is_that_of_the_choice_among_them(tiny_mode
     trainer, _ = make(tiny_model_dir, tmp_path, DECISIONS, rows_per_epoch=12, **all_action)
     prompts, answers = [(5, 6, 7, 8), (5, 6, 9, 8)], [(10, 3), (11, 3), (12, 4)]
     rows = [(prompt, answer) for prompt in prompts for answer in answers[: 3 if prompt == prompts[0] else 2]]
+    trainer.end_ids = (3, 4)
+    rows += [(prompts[0], (10, 4)), (prompts[1], (11, 4))]  # said with another end: no other choice
     ids = torch.tensor([[*prompt, *answer] for prompt, answer in rows])
     _, found, _ = trainer._get_per_token_logps_and_entropies(
         trainer.model, ids, torch.ones_like(ids), 2, compute_entropy=True

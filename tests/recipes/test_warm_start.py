@@ -14,11 +14,12 @@ from poker_env.players import make_player
 from poker_env.players.config import BUNDLED
 from poker_env.players.llm import load_llm_player
 from poker_env.players.models import load_model, load_tokenizer
+from poker_env.players.token_tree import TokenTree
 from poker_env.state import HandState
 from poker_env.table import play
 from recipes.config import parse_config
 from recipes.imitation import Imitated, examples_of
-from recipes.token_tree import Example, divergence, token_tree
+from recipes.token_tree import Example, divergence
 from recipes.warm_start import ImitationTrainer, main
 
 KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")
@@ -64,7 +65,7 @@ def test_a_trees_divergence_and_gradient_are_those_of_the_plain_texts(model, see
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     plain = plain_divergence(model, examples, temperature)
     expected = torch.autograd.grad(plain, weights)
-    tree, _ = divergence(model, token_tree(examples), temperature)
+    tree, _ = divergence(model, examples, temperature)
     assert tree.item() == pytest.approx(plain.item(), rel=1e-5)
     for found, wanted in zip(torch.autograd.grad(tree, weights), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-5)
@@ -82,7 +83,7 @@ def test_what_goes_astray_is_what_no_answer_begins_with(model, temperature):
             legal = (logits / temperature).softmax(-1)[list({answer[place] for answer in goes_on})].sum().item()
             reached = sum(p for a, p in zip(example.answers, example.probabilities, strict=True) if a in goes_on)
             lost -= reached * np.log(legal)
-    whole, astray = divergence(model, token_tree(examples), temperature)
+    whole, astray = divergence(model, examples, temperature)
     assert astray.item() == pytest.approx(lost / len(examples), rel=1e-4)
     assert 0 < astray.item() < whole.item()
 
@@ -94,24 +95,28 @@ def test_going_astray_counts_more_with_every_step(step, times, tiny_model_dir, t
     base, tokenizer = load_model(str(tiny_model_dir), torch.float32), load_tokenizer(str(tiny_model_dir))
     trainer = ImitationTrainer(config, base, tokenizer, examples)
     trainer.state.global_step, trainer.state.max_steps = step, config.warm_start_steps
-    batch = token_tree(examples)
-    whole, astray = divergence(trainer.model, batch, config.temperature)
-    loss = trainer.compute_loss(trainer.model, batch)
+    whole, astray = divergence(trainer.model, examples, config.temperature)
+    loss = trainer.compute_loss(trainer.model, {"examples": examples})
     assert loss.item() == pytest.approx((whole + (times - 1) * astray).item(), rel=1e-5)
 
 
 def test_a_tree_holds_every_shared_beginning_once():
-    examples = [Example((5, 6, 7), ((8, 2), (9, 2)), (0.5, 0.5)), Example((5, 6, 1), ((8, 2),), (1.0,))]
-    batch = token_tree(examples)
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9, 1, 8]]  # the ends are predicted, not read
+    tree = TokenTree()
+    nodes = [tree.add(-1, text) for text in ((5, 6, 7, 8), (5, 6, 7, 9), (5, 6, 1, 8), (5, 6, 7))]
+    batch = tree.inputs(torch.float16)
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9, 1, 8]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 3, 2, 3]]
-    assert batch["attention_mask"][0, 0].sum(dim=1).tolist() == [1, 2, 3, 4, 4, 3, 4]
+    mask = batch["attention_mask"]
+    assert mask.dtype == torch.float16 and (mask == 0)[0, 0].sum(dim=1).tolist() == [1, 2, 3, 4, 4, 3, 4]
+    assert set(mask.flatten().tolist()) == {0.0, torch.finfo(torch.float16).min}
+    assert [tree.tokens(tree.path(node)) for node in nodes[1:3]] == [[5, 6, 7, 9], [5, 6, 1, 8]]
+    assert tree.length() == 4 and tree.length(nodes[3]) == 3
 
 
 def test_an_answer_that_shall_not_come_has_no_part_in_the_loss(model):
     sure = [Example((5, 6), ((98, 2), (99, 2)), (1.0, 0.0))]
     alone = [Example((5, 6), ((98, 2),), (1.0,))]
-    losses = [divergence(model, token_tree(examples), 1.0)[0].item() for examples in (sure, alone)]
+    losses = [divergence(model, examples, 1.0)[0].item() for examples in (sure, alone)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 

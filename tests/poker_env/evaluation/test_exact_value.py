@@ -285,7 +285,7 @@ def test_a_language_models_exact_figures_are_openspiels(tiny_model_dir, name):
         with torch.no_grad():
             logits = hero.model(torch.tensor([question.prompt_ids])).logits[0, -1]
         others = torch.ones(len(logits), dtype=torch.bool)
-        others[[hero.spell(item.token)[0] for item in question.menu]] = False
+        others[[hero.spellings(item.token)[0][0] for item in question.menu]] = False
         illegal = float(torch.softmax(logits, -1)[others].sum())
         assert sum(policy[infoset].values()) + illegal == pytest.approx(1, abs=1e-5)
     villain = make_player("cfr", game)

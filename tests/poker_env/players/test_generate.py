@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from poker_env.players.generate import common_prefix_length, sample_completions
+from poker_env.players.contexts import common_prefix_length
+from poker_env.players.generate import sample_completions
 from poker_env.players.models import load_model
 
 EOS = 2  # the tiny tokenizer's <|end|>

@@ -384,7 +384,7 @@ def test_the_policy_is_how_often_answers_begin_with_the_token(tiny_model_dir, te
     letters = set(player.tokenizer.convert_tokens_to_ids([*map(chr, range(48, 58)), *map(chr, range(97, 123))]))
     letters |= set(player.tokenizer.convert_tokens_to_ids([*map(chr, range(65, 91)), *(f"A{i}" for i in range(10))]))
     for item in make_menu(observation):
-        (token,) = player.spell(item.token)
+        ((token,),) = player.spellings(item.token)
         begun = sum(ids[0] == token and ids[1] not in letters for ids in said) / times
         probability = policy[item.action]
         assert abs(begun - probability) < 4 * (probability * (1 - probability) / times) ** 0.5 + 1e-3

@@ -8,7 +8,7 @@ from poker_env.players.generate import sample_completions
 from poker_env.players.models import load_model
 from poker_env.players.score import score
 
-END = 2
+END, OTHER_END = 2, 30
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +52,9 @@ def test_equals_plain_forward_passes(model, batch_size, temperature):
     found = score(
         model,
         [prompts[i] for i in asked],
-        [candidates[i] for i in asked],
+        [[[ids] for ids in candidates[i]] for i in asked],
         may_follow=may_follow,
-        end_id=END,
+        end_ids=(END,),
         max_new_tokens=3,
         temperature=temperature,
         batch_size=batch_size,
@@ -70,7 +70,8 @@ def test_equals_plain_forward_passes(model, batch_size, temperature):
 def test_samples_come_as_often_as_they_should(model):
     prompt, candidates = [5, 6, 7, 8], [(ids,) for ids in range(98, 104)] + [(99, 100), (99, 101)]
     everything = torch.ones(model.config.vocab_size, dtype=torch.bool)
-    (expected,) = score(model, [prompt], [candidates], may_follow=everything, end_id=END, max_new_tokens=2)
+    asked = [[ids] for ids in candidates]
+    (expected,) = score(model, [prompt], [asked], may_follow=everything, end_ids=(END,), max_new_tokens=2)
     n = 4_000
     sampled = sample_completions(
         model, [prompt] * n, range(n), max_new_tokens=2, eos_ids=(), answered=lambda row, completion: False
@@ -84,7 +85,37 @@ def test_samples_come_as_often_as_they_should(model):
 def test_the_model_is_left_as_it_was(model):
     model.train()
     everything = torch.ones(model.config.vocab_size, dtype=torch.bool)
-    score(model, [[5]], [[(6,)]], may_follow=everything, end_id=END, max_new_tokens=1)
+    score(model, [[5]], [[[(6,)]]], may_follow=everything, end_ids=(END,), max_new_tokens=1)
     assert model.training
     model.eval()
-    assert score(model, [], [], may_follow=everything, end_id=END, max_new_tokens=1) == []
+    assert score(model, [], [], may_follow=everything, end_ids=(END,), max_new_tokens=1) == []
+
+
+@pytest.mark.parametrize("max_new_tokens", [2, 3, 4])
+def test_a_candidate_counts_in_all_its_spellings_and_with_every_end(model, max_new_tokens):
+    prompt, spellings = [5, 6, 7, 8], [[(99, 100), (101,)], [(99, 104)]]
+    ends = (END, OTHER_END)
+    # A tokenizer may know fewer tokens than the output layer, or more.
+    for known in (90, model.config.vocab_size, 200):
+        may_follow = torch.ones(known, dtype=torch.bool)
+        (found,) = score(
+            model, [prompt], [spellings], may_follow=may_follow, end_ids=ends, max_new_tokens=max_new_tokens
+        )
+        for own, answers, begun, whole in zip(spellings, found.answers, found.begun, found.whole, strict=True):
+            expected = {
+                (*ids, *(ends[end : end + 1] if len(ids) < max_new_tokens else ())): plainly(
+                    model, prompt, ids, ends[end], max_new_tokens, 1.0
+                )
+                for ids in own
+                for end in range(2)
+            }
+            assert dict(answers) == pytest.approx(expected, rel=1e-4)
+            assert whole == pytest.approx(sum(expected.values()), rel=1e-4)
+            followed = torch.arange(min(known, model.config.vocab_size))
+            expected_begun = sum(plainly(model, prompt, ids, followed, max_new_tokens, 1.0) for ids in own)
+            assert begun == pytest.approx(expected_begun, rel=1e-4)
+    assert found.place((99, 100)) == (0 if max_new_tokens == 2 else None)
+    assert found.place((101, OTHER_END)) == 0 and found.place((99, 104, OTHER_END)) == (
+        None if max_new_tokens == 2 else 1
+    )
+    assert found.place((101, 5)) is None and found.place(()) is None
