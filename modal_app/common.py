@@ -88,6 +88,11 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(2)
 
 
+def how_to_reach(app: modal.App) -> str:
+    """The commands that show and end a running app's containers; of one that was detached, too."""
+    return f"its output: modal app logs {app.app_id} -f; to end it: modal app stop {app.app_id}"
+
+
 def hub_secret(name: str) -> modal.Secret:
     """The secret with the Hub's token. Raises `UserError` when there is none."""
     secret = modal.Secret.from_name(name, required_keys=["HF_TOKEN"])

@@ -20,6 +20,7 @@ from modal_app.common import (
     RUNS,
     RUNS_VOLUME,
     cache,
+    how_to_reach,
     make_image,
     one_line_errors,
     opponents_to_read,
@@ -100,6 +101,7 @@ def main(
         options += ["--capture", capture] if capture else []
         name = output or time.strftime("%Y%m%d-%H%M%S")
         call = evaluate.with_options(gpu=gpu, timeout=plan.timeout).spawn(name, hero, villain, options)
+        print(how_to_reach(app))
         try:
             error = call.get()
         except Exception as failure:  # what the last attempt ended with

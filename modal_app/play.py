@@ -132,4 +132,4 @@ def main(
         except modal.exception.Error as failure:
             raise UserError(f"the player could not be deployed ({first_line(failure)})") from failure
         print(f"play at {url}{path} (whoever has this address can play)")
-        print(f"modal app stop {NAME} takes it down")
+        print(f"modal app stop {NAME} takes it down, modal app logs {NAME} shows what it prints")
