@@ -25,6 +25,9 @@ CACHE_VOLUME = "poker-huggingface-cache"
 OPPONENTS, RUNS, CACHE = Path("/mnt/opponents"), Path("/mnt/runs"), Path("/mnt/cache")
 """Where the volumes are in a container."""
 
+PREFLIGHT_MIB = (8 * 1024, 16 * 1024)
+"""What a container that checks asks for, and is limited to: `modal_app.rehearsal` has up to 8 GB of weights there."""
+
 UV_VERSION = "0.13.8"
 
 opponents = modal.Volume.from_name(OPPONENTS_VOLUME, create_if_missing=True)

@@ -57,7 +57,7 @@ def accelerate(processes: int, script: str, *arguments: str) -> list[str]:
     """The command of a recipe on all GPUs of this machine, as `make train` has it on one."""
     launch = ["-m", "accelerate.commands.launch", "--quiet", "--num_processes", str(processes), "--num_machines", "1"]
     several = ["--multi_gpu"] if processes > 1 else []
-    how = ["--mixed_precision", "no", "--dynamo_backend", "no"]  # the recipe itself chooses bfloat16
+    how = ["--mixed_precision", "no", "--dynamo_backend", "no"]  # the recipe chooses by the GPU, which counts
     return [sys.executable, *launch, *several, *how, *python(script, *arguments)[1:]]
 
 

@@ -24,6 +24,7 @@ from modal_app.common import (
     HOURS,
     MINUTES,
     OPPONENTS,
+    PREFLIGHT_MIB,
     RUNS,
     RUNS_VOLUME,
     cache,
@@ -43,7 +44,7 @@ app = modal.App("exploitative-poker-train", image=make_image())
 @app.function(
     volumes={str(OPPONENTS): opponents_to_read, str(RUNS): runs_to_read, str(CACHE): cache},
     cpu=2.0,
-    memory=8 * 1024,
+    memory=PREFLIGHT_MIB,
     timeout=60 * MINUTES,
     scaledown_window=2,
 )

@@ -1,5 +1,6 @@
 """Running a recipe as a process: what is echoed, kept and reported, however it ends."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modal_app.supervise import Outcome, accelerate, supervise
+from recipes.config import parse_config
 
 
 def run(code, saved=lambda: None, keep=lambda: None, **options):
@@ -218,5 +220,17 @@ def test_modal_s_runtime_reaches_the_recipe(cloud, end, ended):
 def test_all_gpus_train():
     assert "--multi_gpu" not in accelerate(1, "train.py")
     command = accelerate(4, "train.py", "--resume")
-    assert "--multi_gpu" in command and command[command.index("--num_processes") + 1] == "4"
+    assert (
+        command[command.index("--mixed_precision") + 1] == "no"
+        and "--multi_gpu" in command
+        and command[command.index("--num_processes") + 1] == "4"
+    )
     assert command[-2].endswith("recipes/train.py") and command[-1] == "--resume"
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [("bfloat16", "bf16"), ("float32", "no")])
+def test_the_recipe_s_own_precision_counts(dtype, precision, monkeypatch):
+    """Not the launcher's, which it tells by an environment variable."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    assert parse_config(["--dtype", dtype]).mixed_precision == precision
+    assert os.environ["ACCELERATE_MIXED_PRECISION"] == "no"
