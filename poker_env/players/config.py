@@ -39,6 +39,8 @@ class PokerConfig:
     """Sampling temperature; the policy that was trained is the one at this temperature."""
     advisor: str | None = None
     """The spec of the villain that prompts have advice about (`poker_env.advisor`); None: they have none."""
+    base_sha256: str | None = None
+    """Of the weights that an adapter was trained on (`poker_env.players.base_weights`); None for a Hub id's."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.base_model, str):
@@ -53,6 +55,8 @@ class PokerConfig:
             raise UserError(f"max_new_tokens {self.max_new_tokens!r} must be a whole number, at least 1")
         if not 0 < self.temperature < math.inf:
             raise UserError(f"temperature {self.temperature} must be above 0")
+        if not (self.base_sha256 is None or isinstance(self.base_sha256, str)):
+            raise UserError(f"base_sha256 {self.base_sha256!r} must be a SHA-256, or null")
         if not (self.advisor is None or isinstance(self.advisor, str)):
             raise UserError(f"advisor {self.advisor!r} must be the spec of a player, or null")
 
