@@ -25,6 +25,9 @@ CACHE_VOLUME = "poker-huggingface-cache"
 OPPONENTS, RUNS, CACHE = Path("/mnt/opponents"), Path("/mnt/runs"), Path("/mnt/cache")
 """Where the volumes are in a container."""
 
+PREFLIGHT_MIB = (8 * 1024, 16 * 1024)
+"""What a container that checks asks for, and is limited to: `modal_app.rehearsal` has up to 8 GB of weights there."""
+
 UV_VERSION = "0.13.8"
 
 opponents = modal.Volume.from_name(OPPONENTS_VOLUME, create_if_missing=True)
@@ -86,6 +89,11 @@ def one_line_errors() -> Iterator[None]:
     except UserError as error:
         print("error:", *str(error).splitlines(), file=sys.stderr)
         sys.exit(2)
+
+
+def how_to_reach(app: modal.App) -> str:
+    """The commands that show and end a running app's containers; of one that was detached, too."""
+    return f"its output: modal app logs {app.app_id} -f; to end it: modal app stop {app.app_id}"
 
 
 def hub_secret(name: str) -> modal.Secret:

@@ -34,10 +34,12 @@ class Gpu:
     """On `PRICED_ON`."""
     most: int = 8
     """In one container."""
+    bfloat16: bool = True
+    """Whether it multiplies bfloat16; training then takes float16 of itself, which is as large."""
 
 
 GPUS = (
-    Gpu("T4", 16, 0.000164),
+    Gpu("T4", 16, 0.000164, bfloat16=False),
     Gpu("L4", 24, 0.000222),
     Gpu("A10", 24, 0.000306, most=4),
     Gpu("L40S", 48, 0.000542),
@@ -167,13 +169,32 @@ def billed_as(products: Sequence[str], asked_for: Sequence[str]) -> str:
     return max(asked_for, key=table().container)
 
 
-def gpus_for(weights_bytes: int) -> list[str]:
-    """The GPUs to ask for in turn, given the size of a model's weights.
+def needed_gb(weights_bytes: int) -> float:
+    """What training a model takes, by rule of thumb, not measured: two and a half times its weights, and 4 GB."""
+    return 2.5 * weights_bytes / 1e9 + 4
 
-    By rule of thumb, not measured: a model trains in two and a half times its weights and 4 GB. Raises `UserError`
-    when no GPU is that large.
+
+def check_gpu(gpu: str, weights_bytes: int, dtype: str) -> None:
+    """Raise `UserError` when a GPU lacks the `dtype` that is asked for; say so when it may be too small."""
+    kind, _ = parse_gpu(gpu)
+    if dtype == "bfloat16" and not kind.bfloat16:
+        raise UserError(
+            f"dtype bfloat16 on a {kind.name}, which doesn't multiply it: leave dtype out, then it is float16 there, "
+            "or take a newer --gpu, such as L4"
+        )
+    if needed_gb(weights_bytes) > kind.memory_gb:
+        print(
+            f"{weights_bytes / 1e9:.1f} GB of weights may be too much for a {kind.name}: by rule of thumb training "
+            f"takes {needed_gb(weights_bytes):.0f} GB, it has {kind.memory_gb}"
+        )
+
+
+def gpus_for(weights_bytes: int) -> list[str]:
+    """The GPUs to ask for in turn, given the size of a model's weights in two bytes each.
+
+    Raises `UserError` when no GPU is that large.
     """
-    needed = 2.5 * weights_bytes / 1e9 + 4
+    needed = needed_gb(weights_bytes)
     if all(parse_gpu(name)[0].memory_gb >= needed for name in FALLBACK):
         return list(FALLBACK)
     for gpu in GPUS[GPUS.index(parse_gpu(FALLBACK[0])[0]) :]:

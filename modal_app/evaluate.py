@@ -17,9 +17,11 @@ from modal_app.common import (
     HOURS,
     MINUTES,
     OPPONENTS,
+    PREFLIGHT_MIB,
     RUNS,
     RUNS_VOLUME,
     cache,
+    how_to_reach,
     make_image,
     one_line_errors,
     opponents_to_read,
@@ -36,7 +38,7 @@ app = modal.App("exploitative-poker-evaluate", image=make_image())
 @app.function(
     volumes={str(OPPONENTS): opponents_to_read, str(RUNS): runs_to_read, str(CACHE): cache},
     cpu=2.0,
-    memory=8 * 1024,
+    memory=PREFLIGHT_MIB,
     timeout=60 * MINUTES,
     scaledown_window=2,
 )
@@ -100,6 +102,7 @@ def main(
         options += ["--capture", capture] if capture else []
         name = output or time.strftime("%Y%m%d-%H%M%S")
         call = evaluate.with_options(gpu=gpu, timeout=plan.timeout).spawn(name, hero, villain, options)
+        print(how_to_reach(app))
         try:
             error = call.get()
         except Exception as failure:  # what the last attempt ended with

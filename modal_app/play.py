@@ -24,6 +24,7 @@ from modal_app.common import (
     HOURS,
     MINUTES,
     OPPONENTS,
+    PREFLIGHT_MIB,
     RUNS,
     cache,
     make_image,
@@ -49,7 +50,7 @@ image = make_image("gradio")
 app = modal.App(f"{NAME}-preflight", image=image)
 
 
-@app.function(volumes=VOLUMES, cpu=2.0, memory=8 * 1024, timeout=60 * MINUTES, scaledown_window=2)
+@app.function(volumes=VOLUMES, cpu=2.0, memory=PREFLIGHT_MIB, timeout=60 * MINUTES, scaledown_window=2)
 def preflight(game: str, against: str) -> str:
     """What is wrong with the opponent, empty when nothing is. A language model comes to the cache volume."""
     from modal_app.preflight import check_player
@@ -132,4 +133,4 @@ def main(
         except modal.exception.Error as failure:
             raise UserError(f"the player could not be deployed ({first_line(failure)})") from failure
         print(f"play at {url}{path} (whoever has this address can play)")
-        print(f"modal app stop {NAME} takes it down")
+        print(f"modal app stop {NAME} takes it down, modal app logs {NAME} shows what it prints")

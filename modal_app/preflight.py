@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors import SafetensorError, safe_open
 
 from modal_app.common import MINUTES, OPPONENTS, OPPONENTS_VOLUME, RUNS, RUNS_VOLUME
-from modal_app.cost import gpus_for
+from modal_app.cost import check_gpu, gpus_for
 from modal_app.options import assemble
 from modal_app.record import (
     CONFIG,
@@ -25,6 +28,15 @@ from modal_app.record import (
     seconds_per_hand,
 )
 from poker_env.errors import UserError, first_line
+from poker_env.games import make_game
+from poker_env.players import make_player
+from poker_env.players.adapter import WEIGHTS
+from poker_env.players.config import BUNDLED, FILE_NAME, PokerConfig
+from poker_env.players.mixture import mixture_spec
+
+FLOATS = ("F64", "F32", "F16", "BF16")
+MODEL_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.py"]
+"""Of a model's repository: no weights in other formats."""
 
 
 def prepare_run(
@@ -58,12 +70,21 @@ def prepare_run(
             f"--push-to-hub is for adapters of models on the Hub, and {parsed.model_name_or_path} is a folder: leave "
             "it out, and push what 'modal volume get' gave you with recipes/push.py --base_model"
         )
-    weights = fetch_model(parsed.model_name_or_path)
+    loading = {"trust_remote_code": parsed.trust_remote_code, **(parsed.model_init_kwargs or {})}
+    itemsize = 4 if parsed.dtype == "float32" else 2
+    weights = fetch_model(parsed.model_name_or_path, loading.get("revision"), itemsize)
     config |= {"game": str(parsed.make_game()), "model_name_or_path": parsed.model_name_or_path}
     gpus = [gpu] if gpu else gpus_for(weights)
+    if gpu:
+        check_gpu(gpu, weights, parsed.dtype)
+    finished = len(read_epochs(folder)) >= parsed.num_epochs and (folder / "final").is_dir()
+    if not finished:
+        from modal_app.rehearsal import rehearse  # imports torch
+
+        rehearse(parsed.poker(), parsed.lora(), loading)
     return {
         "config": yaml.safe_dump(config, sort_keys=False),
-        "finished": len(read_epochs(folder)) >= parsed.num_epochs and (folder / "final").is_dir(),
+        "finished": finished,
         "match": f"{parsed.model_name_or_path} against {parsed.villain} at {config['game']}",
         "epochs": parsed.num_epochs,
         "done": newest_checkpoint(folder) // parsed.steps_per_epoch,
@@ -126,10 +147,6 @@ def find_opponent(name: str) -> Path:
 
 def check_villain(config: Mapping[str, Any]) -> None:
     """Load villain; raises `UserError` when it can't be."""
-    from poker_env.games import make_game
-    from poker_env.players import make_player
-    from poker_env.players.mixture import mixture_spec
-
     villain = config.get("villain", "cfr")
     spec = mixture_spec(villain) if isinstance(villain, dict) else str(villain)
     if spec.startswith(("llm:", "human")):
@@ -147,15 +164,16 @@ def check_config(config: Mapping[str, Any]) -> Any:
         return parse_config(["--config", str(path)])
 
 
-def fetch_model(name: str) -> int:
-    """Have a model's files on the cache volume, and return the size of its weights in bytes.
+def fetch_model(name: str, revision: str | None = None, itemsize: int = 2) -> int:
+    """Have a model's files on the cache volume, and return the size of its weights when loaded, in bytes.
 
-    Raises `UserError` when the model can't be had or is not one to chat with.
+    `itemsize` is that of a weight then; quantized ones stay as they are.
+
+    Raises `UserError` when the model can't be had, or a file of its weights is damaged.
     """
     from huggingface_hub import snapshot_download
 
-    from poker_env.players.config import BUNDLED
-    from poker_env.players.models import load_tokenizer, resolve_model
+    from poker_env.players.models import resolve_model
 
     if name == BUNDLED or Path(name).is_dir():
         folder = Path(resolve_model(name))
@@ -163,16 +181,23 @@ def fetch_model(name: str) -> int:
         raise UserError(f"no model {name!r}: give a Hub id, or a folder on a volume such as {RUNS}/…")
     else:
         try:
-            folder = Path(
-                snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"])
-            )
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=MODEL_FILES))
         except (OSError, ValueError) as error:  # what the Hub's client raises is one of these
             raise UserError(f"can't get model {name!r} from the Hub ({first_line(error)})") from error
-    load_tokenizer(str(folder))
-    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise UserError(f"model {name!r} has no safetensors weights")
-    return weights
+    size = 0
+    for path in weights:
+        try:
+            with safe_open(path, "pt") as tensors:
+                parts = [tensors.get_slice(key) for key in tensors.keys()]  # noqa: SIM118 it is no dictionary
+                size += sum(
+                    math.prod(part.get_shape()) * (itemsize if part.get_dtype() in FLOATS else 1) for part in parts
+                )
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"model {name!r}: {path.name} is damaged ({first_line(error)})") from error
+    return size
 
 
 def resolve_player(spec: str) -> str:
@@ -190,20 +215,29 @@ def resolve_player(spec: str) -> str:
 
 def check_player(spec: str, game: str) -> None:
     """Load a player, or have its model on the cache volume; raises `UserError` when it can't be had."""
-    from poker_env.games import make_game
-    from poker_env.players import make_player
-
     kind, _, argument = spec.partition(":")
     if kind == "llm":
-        fetch_model(adapted_model(RUNS / argument) if (RUNS / argument).is_dir() else argument)
+        from modal_app.rehearsal import rehearse  # imports torch
+
+        poker = asked_as(argument, game)
+        fetch_model(poker.base_model)
+        rehearse(poker)
     elif kind != "lbr":
         make_player(resolve_player(spec), make_game(game))
 
 
-def adapted_model(adapter: Path) -> str:
-    """The model that an adapter on the volume is for. Raises `UserError` when it is no adapter of this project."""
-    from poker_env.players.config import PokerConfig
+def asked_as(name: str, game: str) -> PokerConfig:
+    """How a language model is asked, by a player's name for it, and on which model it stands.
 
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise UserError(f"{adapter.relative_to(RUNS)} holds no adapter: name a run's epoch_NNN, best or final")
-    return PokerConfig.load(adapter).base_model
+    Raises `UserError` for a folder on the runs' volume that is no adapter of this project.
+    """
+    from poker_env.players.hub import trained_folder
+
+    folder = RUNS / name if (RUNS / name).is_dir() else trained_folder(name)
+    whole = (folder / "config.json").is_file()  # a model; one that an adapter was merged into is asked as that was
+    if folder.is_dir() and not whole and not (folder / WEIGHTS).is_file():
+        raise UserError(f"{name} holds no adapter: name a run's epoch_NNN, best or final")
+    if not (folder / FILE_NAME).is_file() and not (folder / WEIGHTS).is_file():
+        return PokerConfig(make_game(game), str(folder) if whole else name)
+    poker = PokerConfig.load(folder)
+    return replace(poker, base_model=str(folder)) if whole else poker

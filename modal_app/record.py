@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 
 from modal_app.cost import gpu_called, parse_gpu
-from poker_env.errors import UserError
+from poker_env.errors import UserError, first_line
 from poker_env.files import write_atomically
 
 CONFIG = "config.yaml"
@@ -34,7 +35,7 @@ class Attempt:
     seconds: float = 0.0
     """Until the last time it was saved."""
     ended: str = "running"
-    """running, done, failed, crashed, interrupted, stopped or lost."""
+    """running, done, failed, crashed, interrupted, timeout, stopped (by max-cost) or lost."""
 
     def lost(self) -> Attempt:
         """Itself, as seen by a later container: if it still runs, then nobody was left to say how it ended."""
@@ -47,9 +48,10 @@ class Attempt:
 
 
 def read_attempts(run: Path) -> list[Attempt]:
-    """The containers a run has taken so far."""
+    """The containers a run has taken so far. Raises `UserError` when the file is damaged."""
     path = run / ATTEMPTS
-    return [Attempt(**attempt) for attempt in json.loads(path.read_text())] if path.exists() else []
+    with _readable(path):
+        return [Attempt(**attempt) for attempt in json.loads(path.read_text())] if path.exists() else []
 
 
 def save_attempt(run: Path, earlier: Sequence[Attempt], attempt: Attempt) -> None:
@@ -68,15 +70,35 @@ def describe_cost(attempts: Sequence[Attempt]) -> str:
 
 
 def read_epochs(run: Path) -> list[dict[str, Any]]:
-    """The rows of `metrics.jsonl`."""
+    """The rows of `metrics.jsonl`. Raises `UserError` when the file is damaged."""
     path = run / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    with _readable(path):
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The run's config, with the model's and the game's names. Raises `UserError` when the file is damaged."""
+    with _readable(run / CONFIG):
+        config: dict[str, Any] = yaml.safe_load((run / CONFIG).read_text())
+        config["model_name_or_path"], config["game"]
+        return config
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{path.parent.name}/{path.name} on the volume is damaged ({first_line(error)}): take another --run-name"
+        ) from error
 
 
 def checkpoints(run: Path) -> dict[int, bool]:
-    """The trainer's checkpoints, and whether each is whole."""
-    folders = {int(path.name.removeprefix("checkpoint-")): path for path in run.glob("checkpoint-*")}
-    return {step: (folders[step] / "COMPLETE").exists() for step in sorted(folders)}
+    """The trainer's checkpoints, and whether each is whole. Anything else of such a name is left alone."""
+    names = [path.name for path in run.glob("checkpoint-*") if path.is_dir()]
+    steps = sorted(int(name[11:]) for name in names if re.fullmatch(r"checkpoint-(0|[1-9][0-9]*)", name))
+    return {step: (run / f"checkpoint-{step}" / "COMPLETE").exists() for step in steps}
 
 
 def newest_checkpoint(run: Path) -> int:
@@ -109,9 +131,11 @@ def seconds_per_hand(runs: Path, gpu: str, model: str, game: str) -> tuple[float
     kind, count = parse_gpu(gpu)
     for path in sorted(runs.glob(f"*/{ATTEMPTS}"), key=lambda path: -path.stat().st_mtime):
         run = path.parent
-        config = yaml.safe_load((run / CONFIG).read_text())
-        epochs = read_epochs(run)
-        here = {tuple(map(gpu_called, row.gpus)) for row in read_attempts(run)}
+        try:
+            config, epochs, attempts = read_config(run), read_epochs(run), read_attempts(run)
+        except UserError:  # somebody else's trouble
+            continue
+        here = {tuple(map(gpu_called, row.gpus)) for row in attempts}
         if epochs and here == {(kind,) * count} and (config["model_name_or_path"], config["game"]) == (model, game):
             return sum(row["seconds"] for row in epochs) / sum(row["hands"] for row in epochs), run.name
     return None
@@ -120,8 +144,7 @@ def seconds_per_hand(runs: Path, gpu: str, model: str, game: str) -> tuple[float
 def describe_status(runs: Path, name: str) -> str:
     """A run's epochs, checkpoints and costs in words. Raises `UserError` when there is no such run."""
     run = require_run(runs, name)
-    config = yaml.safe_load((run / CONFIG).read_text())
-    epochs, attempts = read_epochs(run), read_attempts(run)
+    config, epochs, attempts = read_config(run), read_epochs(run), read_attempts(run)
     lines = [f"run {name}: {config['model_name_or_path']} at {config['game']}, {len(epochs)} epochs"]
     lines += [
         f"epoch {row['epoch']}  {row['hands']} hands  return {row['avg_return']:+.2f}"

@@ -17,6 +17,7 @@ from modal_app.common import (
     OPPONENTS,
     OPPONENTS_VOLUME,
     cache,
+    how_to_reach,
     make_image,
     one_line_errors,
     opponents,
@@ -93,6 +94,7 @@ def main(
         print(cost.describe_bound(plan, f"{cores} cores and memory", rate, rates.source))
         cpu = (float(cores), float(cores))
         call = solve.with_options(cpu=cpu, memory=MEMORY_MIB, timeout=plan.timeout).spawn(name, options)
+        print(how_to_reach(app))
         try:
             error = call.get()
         except Exception as failure:  # what the last attempt ended with

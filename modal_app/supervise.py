@@ -10,14 +10,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+import psutil
 
 from modal_app.common import ROOT
 from poker_env.errors import first_line
 
 GRACE = 15.0
 """Seconds a recipe has to stop by itself: less than the half minute that a preempted container is said to have."""
+
+ENDS = (signal.SIGINT, signal.SIGUSR1)
+"""How Modal's runtime hears that a container is preempted or stopped, and that a call is cancelled: it raises
+KeyboardInterrupt and `modal.exception.InputCancellation` in the main thread."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ def accelerate(processes: int, script: str, *arguments: str) -> list[str]:
     """The command of a recipe on all GPUs of this machine, as `make train` has it on one."""
     launch = ["-m", "accelerate.commands.launch", "--quiet", "--num_processes", str(processes), "--num_machines", "1"]
     several = ["--multi_gpu"] if processes > 1 else []
-    how = ["--mixed_precision", "no", "--dynamo_backend", "no"]  # the recipe itself chooses bfloat16
+    how = ["--mixed_precision", "no", "--dynamo_backend", "no"]  # the recipe chooses by the GPU, which counts
     return [sys.executable, *launch, *several, *how, *python(script, *arguments)[1:]]
 
 
@@ -73,10 +79,11 @@ def supervise(
 ) -> Outcome:
     """Run a command and echo what it prints; call `keep` whenever what `saved` returns has changed, and at the end.
 
-    After `seconds` it is stopped. A KeyboardInterrupt, which is how a container hears of its end, stops it, too, and
-    is raised again when all is kept.
+    After `seconds` it is stopped: SIGTERM to all its processes, SIGKILL to those that are there after `GRACE`. So it
+    is by whatever is raised here, as in a container that is to end; that is raised again when all is kept.
     """
-    last = saved()
+    last, ended, stopped = saved(), threading.Event(), False
+    tail: collections.deque[str] = collections.deque(maxlen=200)
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -85,9 +92,8 @@ def supervise(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # so that all its processes can be stopped together
+        start_new_session=True,  # what interrupts this process is no business of the recipe's
     )
-    ended, stopped = threading.Event(), False
 
     def watch() -> None:
         nonlocal last, stopped
@@ -104,31 +110,79 @@ def supervise(
                     print(f"not kept yet: {first_line(error)}", flush=True)
 
     watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    tail: collections.deque[str] = collections.deque(maxlen=200)
-    assert process.stdout is not None
     try:
+        watcher.start()
+        assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
             tail.append(line.rstrip())
-        code = process.wait()
+        process.wait()
     finally:  # also when this process is to end
-        _stop(process)
-        ended.set()
-        watcher.join()
-        keep()
-    error = _user_error(tail) if code and not stopped else ""
-    return Outcome(code, error, stopped)
+        with undisturbed():
+            _stop(process)
+            ended.set()
+            watcher.join()
+            keep()
+    error = _user_error(tail) if process.returncode and not stopped else ""
+    return Outcome(process.returncode, error, stopped)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """What is done in it isn't broken off by a second call to end, which may come while the first is obeyed."""
+    if threading.current_thread() is not threading.main_thread():  # signals only reach that one
+        yield
+        return
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in ENDS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """End it with all its processes, by force if it takes too long."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
+    """End it with all its processes, by force if that takes too long.
+
+    Those of several GPUs have sessions of their own, which no signal to the recipe's process group reaches.
+    """
+    group = [one for one in psutil.process_iter() if _session(one) == process.pid]  # its launcher may be gone
+    others = {child for one in group for child in _children(one)}.difference(group)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        for one in others:
+            with contextlib.suppress(psutil.Error):
+                one.send_signal(number)
+        limit = time.monotonic() + GRACE
+        while process.poll() is None or any(map(_runs, (*group, *others))):
+            if time.monotonic() > limit:
+                break
+            time.sleep(0.02)
+        else:
             return
-        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            os.killpg(process.pid, how)
-            process.wait(GRACE)
+
+
+def _session(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return 0
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it does; one that has ended stays as a zombie where nobody waits for it."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _user_error(tail: Sequence[str]) -> str:

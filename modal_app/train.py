@@ -24,9 +24,11 @@ from modal_app.common import (
     HOURS,
     MINUTES,
     OPPONENTS,
+    PREFLIGHT_MIB,
     RUNS,
     RUNS_VOLUME,
     cache,
+    how_to_reach,
     hub_secret,
     make_image,
     one_line_errors,
@@ -42,7 +44,7 @@ app = modal.App("exploitative-poker-train", image=make_image())
 @app.function(
     volumes={str(OPPONENTS): opponents_to_read, str(RUNS): runs_to_read, str(CACHE): cache},
     cpu=2.0,
-    memory=8 * 1024,
+    memory=PREFLIGHT_MIB,
     timeout=60 * MINUTES,
     scaledown_window=2,
 )
@@ -81,16 +83,22 @@ def preflight(
     single_use_containers=True,  # a retry shares no CUDA state with what crashed
 )
 def train(
-    name: str, config: str, rates: dict[str, Any], gpus: list[str], max_cost: float | None, repository: str | None
+    name: str,
+    config: str,
+    rates: dict[str, Any],
+    gpus: list[str],
+    max_cost: float | None,
+    timeout: float,
+    repository: str | None,
 ) -> dict[str, Any]:
     """Go on with a run from its newest whole checkpoint, or start it. What a retry can't mend is returned as `error`.
 
-    Raises when the recipe crashes: then Modal tries again.
+    `timeout` is this function's, in seconds. Raises when the recipe crashes or its time is up: then Modal tries again.
     """
     from modal_app.publish import upload
     from modal_app.training import go_on
 
-    report = go_on(RUNS / name, config, cost.Rates(**rates), gpus, max_cost, runs.commit)
+    report = go_on(RUNS / name, config, cost.Rates(**rates), gpus, max_cost, timeout, runs.commit)
     if repository is not None and not report["error"]:
         try:
             upload(RUNS / name / "final", repository)
@@ -176,7 +184,7 @@ def main(
         if push_to_hub and hub_token_secret is None:
             hub_token_secret = "huggingface-secret"
         secrets = [hub_secret(hub_token_secret)] if hub_token_secret else []
-        base = read_config(config)
+        base = read_local(config)
         check = preflight.with_options(secrets=secrets) if secrets else preflight
         known = check.remote(name, resume, base, gto_checkpoint, options, gpu, bool(secrets), push_to_hub is not None)
         if known.get("error"):
@@ -206,8 +214,9 @@ def main(
             timeout=plan.timeout,
             retries=modal.Retries(max_retries=plan.retries, initial_delay=1.0, backoff_coefficient=1.0),
             secrets=secrets or None,
-        ).spawn(name, known["config"], asdict(rates), gpus, max_cost, push_to_hub)
+        ).spawn(name, known["config"], asdict(rates), gpus, max_cost, plan.timeout, push_to_hub)
         print(f"started: if it ends early, go on with '{again}'")
+        print(how_to_reach(app))
         try:
             report = call.get()
         except Exception as error:  # what the last attempt ended with
@@ -229,7 +238,7 @@ def estimate(known: dict[str, Any], rates: cost.Rates) -> str:
     return "\n".join(told) or f"no estimate: no run has measured seconds per hand on {' or '.join(known['gpus'])} yet"
 
 
-def read_config(path: str | None) -> str | None:
+def read_local(path: str | None) -> str | None:
     """The text of a local YAML. Raises `UserError` when it can't be read."""
     try:
         return None if path is None else Path(path).read_text()

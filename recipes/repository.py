@@ -19,8 +19,10 @@ from poker_env.evaluation.results import judged_sha256
 from poker_env.files import write_atomically
 from poker_env.hand import read_hands
 from poker_env.players.adapter import BASE_MODEL, WEIGHTS, adapter_sha256, name_base_model, read_config
-from poker_env.players.config import PokerConfig
-from recipes.model_card import Publication, Record, model_card
+from poker_env.players.config import BUNDLED, PokerConfig
+from poker_env.players.models import BUNDLED_HUB_ID
+from recipes.model_card import model_card
+from recipes.publication import Publication, Record
 from recipes.run_record import RUN_FILE, WARM_START, read_run_record
 
 RESULTS, CURVE = "results.json", "learning_curve.png"
@@ -37,8 +39,11 @@ def collect(
     repo: str,
     evaluations: Sequence[Path] | None = None,
     base_model: str | None = None,
+    merged: bool = False,
 ) -> Publication:
     """Write all that is to be pushed but the card into a folder, and return what the card is about.
+
+    That is the adapter, or the base model with it `merged` in.
 
     Raises `UserError` when the adapter isn't one of this project's, its base model is a folder and `base_model` names
     no other, an evaluation judged another adapter, or a file can't be read.
@@ -46,6 +51,8 @@ def collect(
     sha256, poker = adapter_sha256(adapter), PokerConfig.load(adapter)
     _require_safetensors(adapter / WEIGHTS)
     trained_on, named = poker.base_model, str(read_config(adapter)[BASE_MODEL])
+    if trained_on == BUNDLED:
+        named = BUNDLED_HUB_ID
     if base_model is not None:
         poker = replace(poker, base_model=base_model)
     elif Path(named).is_absolute() or Path(named).exists():
@@ -66,13 +73,15 @@ def collect(
     if others:  # the run's judged its `final`
         chosen, records = [], []
     shows_before = [path.resolve() for path in chosen] == [own.resolve()] and (own_before / RESULTS).exists()
+    moved = _merge(folder, adapter) if merged else None
     try:
-        for path in adapter.iterdir():
+        for path in [] if merged else adapter.iterdir():
             if path.is_file() and path.name != "README.md" and not path.name.startswith("."):
                 shutil.copyfile(path, folder / path.name)
         if base_model is not None:
             poker.save(folder)
-            name_base_model(folder, base_model)
+        if not merged and (base_model is not None or trained_on == BUNDLED):
+            name_base_model(folder, poker.base_model)
         names = ["evaluation", *(f"evaluation_{number}" for number in range(2, len(chosen) + 1))]
         for name, evaluation in zip(names, chosen, strict=False):
             _copy_results(evaluation, folder / name)
@@ -94,8 +103,26 @@ def collect(
         before=_record(own_before) if shows_before else None,
         run=record,
         epochs=_epochs(adapter, sha256),
+        merged=moved,
         pictures=sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")),
     )
+
+
+def name_hub_weights(folder: Path, publication: Publication, record: Record) -> Publication:
+    """Have peft load an adapter with its base model on the Hub, on which it was judged."""
+    name_base_model(folder, publication.base_model)
+    return replace(publication, on_hub=record)
+
+
+def _merge(folder: Path, adapter: Path) -> float:
+    """Write the base model with an adapter in its weights into a folder; how far that moved any probability."""
+    from recipes.convert import merge
+
+    moved = merge(str(adapter), folder / "merged")
+    for path in (folder / "merged").iterdir():
+        path.rename(folder / path.name)
+    (folder / "merged").rmdir()
+    return moved
 
 
 def write_card(folder: Path, publication: Publication) -> None:

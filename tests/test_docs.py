@@ -105,6 +105,9 @@ RULES = {
     r"python recipes/rewards\.py try": Run("--hands 20"),
     r"python recipes/rewards\.py (list|bends)": Run(),
     r"python recipes/bench\.py": Not("measures for minutes; tests/recipes/test_bench.py runs what it measures"),
+    r"python recipes/push\.py .*--judge_on_hub": Not(
+        "from the Hub; tests/recipes/test_push_bundled.py, on a fake of it"
+    ),
     r"python recipes/push\.py": Run("--base_model some/model --license apache-2.0 --output {out}"),
     r"python recipes/convert\.py merge runs/quickstart/final": Run(),
     r"python recipes/convert\.py dataset runs/judged": Run(),

@@ -46,6 +46,8 @@ class PokerConfig:
     """What `from_pretrained` is given beside the base model's name and dtype."""
     date: str = "2026-01-01"
     """The date (ISO) that chat templates are told, some of which print today's: a prompt is the same on every day."""
+    base_sha256: str | None = None
+    """Of the weights that an adapter was trained on (`poker_env.players.base_weights`); None for a Hub id's."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.base_model, str):
@@ -60,6 +62,8 @@ class PokerConfig:
             raise UserError(f"max_new_tokens {self.max_new_tokens!r} must be a whole number, at least 1")
         if not 0 < self.temperature < math.inf:
             raise UserError(f"temperature {self.temperature} must be above 0")
+        if not (self.base_sha256 is None or isinstance(self.base_sha256, str)):
+            raise UserError(f"base_sha256 {self.base_sha256!r} must be a SHA-256, or null")
         if not (self.advisor is None or isinstance(self.advisor, str)):
             raise UserError(f"advisor {self.advisor!r} must be the spec of a player, or null")
         for name in ("chat_template_kwargs", "model_init_kwargs"):

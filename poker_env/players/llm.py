@@ -19,6 +19,7 @@ from poker_env.games import Game
 from poker_env.hand import Answer
 from poker_env.menu import MenuItem, make_menu
 from poker_env.players.adapter import WEIGHTS, adapter_sha256
+from poker_env.players.base_weights import tell_other_weights
 from poker_env.players.chat import Chat
 from poker_env.players.config import FILE_NAME, Answers, PokerConfig
 from poker_env.players.generate import sample_completions
@@ -246,6 +247,7 @@ def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
         model = PeftModel.from_pretrained(base, str(folder)).eval()
     except Exception as error:  # a damaged file: safetensors and peft raise many types
         raise UserError(f"adapter {folder} can't be loaded: {first_line(error)}") from error
+    tell_other_weights(config, name)
     tokenizer = load_tokenizer(config.base_model, revision=config.model_init_kwargs.get("revision"))
     player = LLMPlayer(model, tokenizer, config, name)
     player.sha256 = adapter_sha256(folder)

@@ -20,6 +20,7 @@ from poker_env.errors import UserError, first_line
 from poker_env.players.config import BUNDLED
 
 BUNDLED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""Where the bundled model's unrounded weights are."""
 
 # peft asks for an attribute that transformers has renamed.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is deprecated", category=FutureWarning)
@@ -28,11 +29,6 @@ warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is depre
 def resolve_model(name: str) -> str:
     """What `from_pretrained` takes for a model's name: the bundled model becomes its unpacked folder."""
     return str(_unpack_bundled()) if name == BUNDLED else name
-
-
-def public_name(name: str) -> str:
-    """What others know a model by: the bundled one's Hub id, any other's own name."""
-    return BUNDLED_HUB_ID if name == BUNDLED else name
 
 
 def load_model(

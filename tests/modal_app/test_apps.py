@@ -1,6 +1,7 @@
 """What the apps ask Modal for, and the apps beside training, on the fake Modal."""
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def test_solving_and_judging(cloud, tmp_path):
     judge = ["run", "modal_app/evaluate.py", "--game", "kuhn", "--villain", "cfr:weak", "--hands", "20", "--gpu", "L4"]
     output = cloud.modal(*judge, "--hero", "tag", "--output", "judged")
     assert "at most $" in output and "hands won" in output
+    assert re.search(r"its output: modal app logs (ap-\d+) -f; to end it: modal app stop \1", output)
     (tmp_path / "judged").mkdir()
     cloud.modal("volume", "get", RUNS_VOLUME, "evaluations/judged", ".", cwd=tmp_path)
     assert (tmp_path / "judged" / "results.json").exists()

@@ -9,6 +9,7 @@ from modal_app.cost import (
     FALLBACK,
     GPUS,
     billed_as,
+    check_gpu,
     describe_bound,
     gpu_called,
     gpus_for,
@@ -63,6 +64,22 @@ def test_the_cheapest_gpu_that_fits():
     assert gpus_for(int(29.5e9)) == ["A100-80GB"]
     with pytest.raises(UserError, match="fit in no single GPU"):
         gpus_for(int(140e9))
+
+
+def test_what_a_gpu_lacks_is_told(capsys):
+    """A T4 has no bfloat16: what isn't asked for in so many words is float16 there."""
+    with pytest.raises(UserError, match="dtype bfloat16 on a T4") as caught:
+        check_gpu("t4:2", int(1e9), "bfloat16")
+    assert "\n" not in str(caught.value)
+    for dtype in ("auto", "float16", "float32"):
+        check_gpu("T4", int(1e9), dtype)
+    check_gpu("L4", int(1e9), "bfloat16")
+    assert capsys.readouterr().out == ""
+    check_gpu("T4", int(6.2e9), "auto")
+    assert (
+        "6.2 GB of weights may be too much for a T4: by rule of thumb training takes 20 GB" in capsys.readouterr().out
+    )
+    assert not any(gpu.name in FALLBACK for gpu in GPUS if not gpu.bfloat16)
 
 
 @given(

@@ -127,6 +127,8 @@ def test_a_run_to_go_on_with_keeps_its_config(volumes, tiny_model_dir):
         ({"opponent": "missing"}, "no opponent 'missing'"),
         ({"model_name": "/no/such/model"}, "no model '/no/such/model'"),
         ({"resume": True}, "no run 'run'"),
+        ({"lora_target_modules": ["c_attn"]}, "preflight: no adapter on"),
+        ({"gpu": "T4", "dtype": "bfloat16"}, "dtype bfloat16 on a T4"),
     ],
 )
 def test_mistakes_are_found(volumes, tiny_model_dir, options, message):

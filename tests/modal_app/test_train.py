@@ -163,22 +163,25 @@ def test_mistakes_seen_from_here_start_no_container(cloud, options, message):
     assert not cloud.attempts
 
 
-def test_mistakes_seen_from_the_volumes_start_no_gpu(cloud, opponent, tiny_config):
-    """Missing and half-written opponents, half-written and taken runs: one line each, from a CPU."""
+def test_mistakes_seen_from_the_volumes_start_no_gpu(cloud, opponent, tiny_model_dir, tiny_config):
+    """A broken template, missing and half-written opponents, half-written and taken runs: a line each, from a CPU."""
     half = cloud.volume(OPPONENTS_VOLUME) / "half.npz"
     half.write_bytes(opponent.read_bytes()[:600])
     run = cloud.volume(RUNS_VOLUME) / "torn"
     (run / "checkpoint-1").mkdir(parents=True)
     (run / "checkpoint-1" / "adapter_model.safetensors").write_bytes(b"half")
     (run / "config.yaml").write_text(tiny_config.read_text())
+    model = shutil.copytree(tiny_model_dir, cloud.volume(CACHE_VOLUME) / MODEL)
+    (model / "chat_template.jinja").write_text("{% for message in messages %}")
     for options, message in [
+        (["--config", str(tiny_config)], "preflight: model '/mnt/cache/models/tiny' can't be asked a question"),
         (["--gto-checkpoint", "checkpoint_1000"], "no opponent 'checkpoint_1000' on the volume poker-bot-checkpoints"),
         (["--gto-checkpoint", "half", "--game", "kuhn"], "half.npz is damaged"),
         (["--run-name", "torn", "--resume"], "nothing whole to go on from (checkpoint-1 is half-written)"),
         (["--run-name", "torn"], "run 'torn' is there already"),
     ]:
         assert message in one_error(cloud.modal("run", "modal_app/train.py", *options, code=2))
-    assert len(cloud.attempts) == 4 and not gpu_containers(cloud)
+    assert len(cloud.attempts) == 5 and not gpu_containers(cloud)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ STATUS = api_pb2.GenericResult
 
 
 NAMESPACES = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")
+MOUNTS = ("mount -t tmpfs tmpfs /mnt", "mount -t proc proc /proc")
 
 
 def unavailable() -> str | None:
@@ -31,9 +32,7 @@ def unavailable() -> str | None:
     try:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-        subprocess.run(
-            [*NAMESPACES, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True, check=True
-        )
+        subprocess.run([*NAMESPACES, "sh", "-ec", "\n".join(MOUNTS)], capture_output=True, text=True, check=True)
     except OSError as error:
         return f"loopback or unshare can't be had here: {error}"
     except subprocess.CalledProcessError as error:
@@ -58,9 +57,11 @@ class Container:
         self.task_id, self.function_id, self.definition = task_id, function_id, definition
         self.result: asyncio.Future[api_pb2.FunctionPutOutputsItem] = asyncio.get_running_loop().create_future()
         self.gone = asyncio.Event()
+        self._cancelled = asyncio.Event()
         self._folder, self._log = folder, log
         self._process: asyncio.subprocess.Process | None = None
         self._input: api_pb2.FunctionGetInputsItem | None = None
+        self._cancellable = ""
         for name, content in files.items():
             path = folder / "files" / name.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,7 @@ class Container:
         self, given: api_pb2.FunctionGetInputsItem, arguments: api_pb2.ContainerArguments, environment: dict[str, str]
     ) -> None:
         """Start, run the input and wait for the end."""
-        self._input = given
+        self._input, self._cancellable = given, given.input_id
         server, url = await serve(self)
         arguments_path = self._folder / "arguments"
         arguments_path.write_bytes(arguments.SerializeToString())
@@ -136,6 +137,10 @@ class Container:
         for child in self._children(self._process.pid if self._process else 0):
             os.kill(child, signal.SIGINT)
 
+    def cancel(self) -> None:
+        """Have the worker say that the call is cancelled; from any thread."""
+        self.result.get_loop().call_soon_threadsafe(self._cancelled.set)
+
     def kill(self) -> None:
         """SIGKILL to all of it: the first process of a pid namespace takes the others along."""
         if self._process is not None and self._process.returncode is None:
@@ -165,7 +170,7 @@ class Container:
 
     def _script(self) -> str:
         """Mounts the volumes, puts uploaded files where they belong, hides the project, then becomes the runtime."""
-        lines = ["mount -t tmpfs tmpfs /mnt"]
+        lines = list(MOUNTS)
         for path, mount in self._mounts.items():
             place = shlex.quote(path)
             lines += [f"mkdir -p {place}", f"mount --bind {self._checkouts[mount.volume_id].folder} {place}"]
@@ -200,8 +205,13 @@ class Container:
     async def ContainerHeartbeat(
         self, request: api_pb2.ContainerHeartbeatRequest
     ) -> api_pb2.ContainerHeartbeatResponse:
-        await asyncio.sleep(10)
-        return api_pb2.ContainerHeartbeatResponse()
+        try:
+            await asyncio.wait_for(self._cancelled.wait(), timeout=10)
+        except TimeoutError:
+            return api_pb2.ContainerHeartbeatResponse()
+        self._cancelled.clear()
+        event = api_pb2.CancelInputEvent(input_ids=[self._cancellable])
+        return api_pb2.ContainerHeartbeatResponse(cancel_input_event=event)
 
     async def FunctionGetInputs(self, request: api_pb2.FunctionGetInputsRequest) -> api_pb2.FunctionGetInputsResponse:
         given, self._input = self._input, None

@@ -18,6 +18,7 @@ from fake_modal.containers import Container
 from fake_modal.volumes import VolumeRPCs
 
 STATUS = api_pb2.GenericResult
+ENDS = {STATUS.GENERIC_STATUS_SUCCESS: "ok", STATUS.GENERIC_STATUS_TERMINATED: "cancelled"}  # not tried again
 BUILDER_VERSION = "2025.06"
 
 
@@ -54,7 +55,7 @@ class Attempt:
 
     function: Function
     container: Container
-    ended: Literal["", "ok", "failed", "died", "timeout", "preempted"] = ""
+    ended: Literal["", "ok", "failed", "died", "timeout", "preempted", "cancelled"] = ""
 
 
 @dataclasses.dataclass
@@ -283,7 +284,7 @@ class ControlPlane:
             attempt = await self._attempt(call, failures)
             item = attempt.container.result.result() if attempt.container.result.done() else _lost(attempt.ended)
             failures += attempt.ended != "preempted"
-            if attempt.ended == "ok" or failures > call.function.definition.retry_policy.retries:
+            if attempt.ended in ENDS.values() or failures > call.function.definition.retry_policy.retries:
                 call.task_id = attempt.container.task_id
                 call.output.set_result(item)
                 return
@@ -316,9 +317,8 @@ class ControlPlane:
             [running, container.result], timeout=definition.timeout_secs, return_when=asyncio.FIRST_COMPLETED
         )
         if container.result.done():
-            succeeded = container.result.result().result.status == STATUS.GENERIC_STATUS_SUCCESS
-            attempt.ended = "ok" if succeeded else "failed"
-            if succeeded:  # the caller knows at once; the container's last commit comes after
+            attempt.ended = ENDS.get(container.result.result().result.status, "failed")
+            if attempt.ended == "ok":  # the caller knows at once; the container's last commit comes after
                 call.task_id = container.task_id
         elif not running.done():
             self.time_out(attempt)
