@@ -3,7 +3,7 @@
 import re
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 VOCABULARY = 120
 WINDOW = 24
@@ -88,3 +88,21 @@ def tiny(name: str, attention: str, **sizes) -> PreTrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
+
+
+def parrot(tokenizer, answer, eos=None) -> PreTrainedModel:
+    """A model that says some tokens, one after the other, whatever it is asked: it goes by the last one alone."""
+    size = len(tokenizer)
+    config = LlamaConfig(vocab_size=size, hidden_size=16, intermediate_size=4, num_hidden_layers=1, eos_token_id=eos,
+                         num_attention_heads=1, bos_token_id=None, max_position_embeddings=4096)  # fmt: skip
+    model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        layer = model.model.layers[0]
+        for weight in (layer.self_attn.o_proj, layer.mlp.down_proj, model.model.embed_tokens, model.lm_head):
+            weight.weight.zero_()
+        model.model.embed_tokens.weight[:, 0] = 1.0
+        for place, token in enumerate(answer[:-1], start=1):
+            model.model.embed_tokens.weight[token] = torch.eye(16)[place]
+        for place, token in enumerate(answer):
+            model.lm_head.weight[token, place] = 100.0
+    return model
