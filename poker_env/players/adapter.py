@@ -44,3 +44,9 @@ def read_config(folder: Path) -> dict[str, Any]:
 def name_base_model(folder: Path, name: str) -> None:
     """Have an adapter's config say that its base model is `name`."""
     write_atomically(folder / CONFIG, json.dumps({**read_config(folder), BASE_MODEL: name}, indent=2) + "\n")
+
+
+def require_model(name: str, option: str, advice: str) -> None:
+    """Raise `UserError` when the model `name`, which `option` says, is an adapter's folder instead."""
+    if (Path(name) / CONFIG).is_file():
+        raise UserError(f"{option} {name} is an adapter, not a model: {advice}")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from poker_env.errors import UserError
 from poker_env.files import write_atomically
 from poker_env.games import Game, make_game
 from poker_env.menu import POT_FRACTIONS
+from poker_env.players.init_kwargs import check_init_kwargs
 from poker_env.prompts import STYLES
 
 FILE_NAME = "poker_config.json"
@@ -39,6 +40,10 @@ class PokerConfig:
     """Sampling temperature; the policy that was trained is the one at this temperature."""
     advisor: str | None = None
     """The spec of the villain that prompts have advice about (`poker_env.advisor`); None: they have none."""
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    """What the chat template is told beside the messages."""
+    model_init_kwargs: dict[str, Any] = field(default_factory=dict)
+    """How the base model is loaded (`poker_env.players.init_kwargs`)."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.base_model, str):
@@ -55,6 +60,10 @@ class PokerConfig:
             raise UserError(f"temperature {self.temperature} must be above 0")
         if not (self.advisor is None or isinstance(self.advisor, str)):
             raise UserError(f"advisor {self.advisor!r} must be the spec of a player, or null")
+        for name in ("chat_template_kwargs", "model_init_kwargs"):
+            if not isinstance(getattr(self, name), dict):
+                raise UserError(f"{name} {getattr(self, name)!r} must be a mapping")
+        check_init_kwargs(self.model_init_kwargs, "model_init_kwargs")
 
     def save(self, folder: Path) -> None:
         """Write `poker_config.json` into a folder."""
@@ -66,7 +75,7 @@ class PokerConfig:
         path = folder / FILE_NAME
         try:
             record = json.loads(path.read_text())
-            known = {field.name for field in fields(PokerConfig)}
+            known = {each.name for each in fields(PokerConfig)}
             if set(record) - known:
                 raise UserError(
                     f"{path} has unknown keys {sorted(set(record) - known)}: was it written by a newer version?"
