@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 import torch
 from peft import LoraConfig
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig
 
 from poker_env.errors import UserError, first_line
@@ -26,7 +27,7 @@ from poker_env.players.adapter import require_model
 from poker_env.players.config import PokerConfig
 from poker_env.players.init_kwargs import check_init_kwargs
 from poker_env.players.mixture import mixture_spec
-from poker_env.players.models import best_dtype
+from poker_env.players.models import best_dtype, load_model, load_tokenizer
 from recipes.given import read_command_line, read_config
 from recipes.options import PATHS, SET, check_bounds, check_choices, default_of, refuse, refuse_overwritten
 from recipes.tracking import check_trackers, tell_nobody
@@ -205,7 +206,7 @@ class ExploitConfig(GRPOConfig):
         self.ddp_broadcast_buffers = False
         self.reward_weights = [spec.weight for spec in self.reward_specs()]
         if self.loss_type == "cispo":
-            self.epsilon_high = CISPO_BOUND if self.epsilon_high is None else self.epsilon_high
+            self.epsilon_high = vars(self)["epsilon_high"] or CISPO_BOUND
         # The rollout scales by the decisions' standard deviation; the trainer's would be that of merged rows.
         self.scale_advantages, self.scale_rewards = self.scale_rewards == "batch", "none"
         super().__post_init__()
@@ -245,6 +246,23 @@ class ExploitConfig(GRPOConfig):
     def model_dtype(self) -> torch.dtype:
         """What the model is loaded as; the adapter's weights are float32 all the same."""
         return best_dtype() if self.dtype == "auto" else getattr(torch, self.dtype)
+
+    def load_model(self) -> PreTrainedModel:
+        """The model as it is before it has an adapter. Raises `UserError` when there is none."""
+        return load_model(
+            self.model_name_or_path,
+            self.model_dtype(),
+            init_kwargs=self.model_init_kwargs,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def load_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's tokenizer. Raises `UserError` when there is none, or it is none to chat with."""
+        return load_tokenizer(
+            self.model_name_or_path,
+            trust_remote_code=self.trust_remote_code,
+            revision=(self.model_init_kwargs or {}).get("revision"),
+        )
 
     def make_game(self) -> Game:
         """The game to train on."""

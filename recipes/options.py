@@ -194,7 +194,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "prompt_style": STYLES,
     "lr_scheduler_type": SCHEDULES,
     "optim": OPTIMIZERS,
-    "scale_rewards": ("none", "batch"),  # a group is the whole batch
+    "scale_rewards": ("none", "batch"),
     "loss_type": LOSS_TYPES,
     "hub_strategy": HUB_STRATEGIES,
 }
@@ -202,6 +202,13 @@ CHOICES: Mapping[str, Sequence[str]] = {
 
 PATHS = ("output_dir", "model_name_or_path", "adapter", "villain", "warm_start_player")
 """Options that are paths, or have some in them."""
+
+ONLY = {
+    "loss_type": "a row stands for many decisions, which other losses weigh as one",
+    "hub_strategy": "only the final adapter is pushed, at the end",
+    "scale_rewards": "a group is the whole batch",
+}
+"""Why an option is one of fewer than there are."""
 
 BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(
@@ -235,6 +242,8 @@ ABOVE = {"temperature": 0, "delta": 0, "adam_epsilon": 0}
 def check_choices(values: Mapping[str, Any]) -> None:
     """Raise `UserError` for a text that is none of those an option can be."""
     for name, choices in CHOICES.items():
+        if name in ONLY and values[name] not in choices:
+            raise UserError(f"{name} {shown(values[name])}: {ONLY[name]}, choose {' or '.join(choices)}")
         chosen(name, values[name], choices)
 
 

@@ -62,10 +62,6 @@ class Destination:
         """
         if not config.push_to_hub:
             return None
-        if config.hub_strategy not in ("end", "every_save"):
-            raise UserError(
-                f"hub_strategy {config.hub_strategy.value!r}: only the final adapter is pushed, at the end"
-            )
         if Path(config.model_name_or_path).exists():
             raise UserError(
                 f"push_to_hub: the base model {config.model_name_or_path} is a folder, which nobody else has: name a "

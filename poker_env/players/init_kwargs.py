@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,11 @@ ELSEWHERE = {
     "trust_remote_code": "set the option trust_remote_code",
     "device_map": "the model is put on the GPU where there is one",
 }
+
+
+def trusts_remote_code() -> bool:
+    """Whether `POKER_TRUST_REMOTE_CODE=1` lets models run Python code that they come with."""
+    return os.environ.get("POKER_TRUST_REMOTE_CODE") == "1"
 
 
 def check_init_kwargs(given: Mapping[str, Any], name: str) -> None:

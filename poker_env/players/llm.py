@@ -14,11 +14,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from poker_env.advisor import load_advisor
-from poker_env.errors import UserError, first_line
+from poker_env.errors import UserError
 from poker_env.games import Game
 from poker_env.hand import Answer
 from poker_env.menu import MenuItem, make_menu
-from poker_env.players.adapter import WEIGHTS, adapter_sha256
+from poker_env.players.adapter import WEIGHTS, adapter_sha256, put_on
 from poker_env.players.config import FILE_NAME, Answers, PokerConfig
 from poker_env.players.generate import sample_completions
 from poker_env.players.hub import trained_folder
@@ -127,7 +127,10 @@ class LLMPlayer:
     def encode(self, messages: Messages) -> list[int]:
         """Token ids of chat messages, ready for the model's answer."""
         encoded: Any = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_dict=True, enable_thinking=False
+            messages,
+            add_generation_prompt=True,
+            return_dict=True,
+            **{"enable_thinking": False, **self.config.chat_template_kwargs},
         )
         return list(encoded["input_ids"])
 
@@ -218,7 +221,8 @@ def load_llm_player(path: str, game: Game) -> LLMPlayer:
             raise UserError(f"adapter {path} was trained on {config.game}, not on {game}: use --game {config.game}")
         config, name = replace(config, game=game), f"llm:{path}"
         if (folder / "config.json").exists():  # of a whole model, which the adapter was merged into
-            return LLMPlayer(load_model(str(folder)), load_tokenizer(str(folder)), config, name)
+            model = load_model(str(folder), init_kwargs=config.model_init_kwargs)
+            return LLMPlayer(model, load_tokenizer(str(folder)), config, name)
         return _load_adapter(folder, config, name)
     if folder.is_dir() and (folder / WEIGHTS).exists():
         raise UserError(f"adapter {path} has no {FILE_NAME}: it was not trained with this project")
@@ -227,16 +231,11 @@ def load_llm_player(path: str, game: Game) -> LLMPlayer:
 
 
 def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
-    from peft import PeftModel
-
     if not (folder / WEIGHTS).exists():
         raise UserError(f"adapter {folder} has no weights: {WEIGHTS} is missing")
-    base = load_model(config.base_model)
-    try:
-        model = PeftModel.from_pretrained(base, str(folder)).eval()
-    except Exception as error:  # a damaged file: safetensors and peft raise many types
-        raise UserError(f"adapter {folder} can't be loaded: {first_line(error)}") from error
-    player = LLMPlayer(model, load_tokenizer(config.base_model), config, name)
+    model = put_on(load_model(config.base_model, init_kwargs=config.model_init_kwargs), folder).eval()
+    tokenizer = load_tokenizer(config.base_model, revision=config.model_init_kwargs.get("revision"))
+    player = LLMPlayer(model, tokenizer, config, name)
     player.sha256 = adapter_sha256(folder)
     return player
 

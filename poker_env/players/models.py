@@ -7,16 +7,25 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from poker_env.errors import UserError, first_line
+from poker_env.players.adapter import require_model
 from poker_env.players.config import BUNDLED
+from poker_env.players.init_kwargs import trusts_remote_code
 
 BUNDLED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
@@ -34,21 +43,39 @@ def public_name(name: str) -> str:
     return BUNDLED_HUB_ID if name == BUNDLED else name
 
 
-def load_model(name: str, dtype: torch.dtype | None = None) -> PreTrainedModel:
+def load_model(
+    name: str,
+    dtype: torch.dtype | None = None,
+    *,
+    init_kwargs: Mapping[str, Any] | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
     """A causal language model, on the GPU where there is one. Raises `UserError` when there are no such weights."""
     transformers_logging.disable_progress_bar()
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(resolve_model(name), dtype=dtype or best_dtype())
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(_no_model(name, error)) from error
+    require_model(name, "model", "name its base model, and for the adapter itself its own folder")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return model.to(device).eval()
+    options: dict[str, Any] = {"dtype": dtype or best_dtype(), **(init_kwargs or {})}
+    if "quantization_config" in options:  # which can't be moved later
+        options["device_map"] = {"": device}
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            resolve_model(name), trust_remote_code=trust_remote_code or trusts_remote_code(), **options
+        )
+    except (OSError, ValueError, ImportError, TypeError, SafetensorError) as error:
+        raise UserError(_no_model(name, error)) from error
+    return (model if "device_map" in options else model.to(device)).eval()
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    name: str, *, trust_remote_code: bool = False, revision: str | None = None
+) -> PreTrainedTokenizerBase:
     """A model's tokenizer, with a pad token and a chat template. Raises `UserError` when there is none."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve_model(name))
+        tokenizer = AutoTokenizer.from_pretrained(
+            resolve_model(name),
+            trust_remote_code=trust_remote_code or trusts_remote_code(),
+            **({"revision": revision} if revision else {}),
+        )
     except (OSError, ValueError) as error:
         raise UserError(_no_model(name, error)) from error
     if tokenizer.chat_template is None:
