@@ -31,7 +31,7 @@ from poker_env.players.models import best_dtype, load_model, load_tokenizer
 from recipes.given import read_command_line, read_config
 from recipes.options import PATHS, SET, check_bounds, check_choices, default_of, refuse, refuse_overwritten
 from recipes.tracking import check_trackers, tell_nobody
-from recipes.values import chosen, converted
+from recipes.values import chosen, converted, shown
 from reward_fns import RewardSpec, read_reward, reward_list
 
 tell_nobody()
@@ -316,6 +316,15 @@ class ExploitConfig(GRPOConfig):
             raise UserError("variance_reduction all_action has no returns to scale by: set scale_rewards to none")
         if self.loss_type == "cispo":
             self._check_cispo()
+        for name, schedules in (
+            ("warmup_steps", ("constant",)),
+            ("lr_scheduler_kwargs", ("constant", "constant_with_warmup")),
+        ):
+            if getattr(self, name) and self.lr_scheduler_type in schedules:
+                raise UserError(
+                    f"{name} {shown(getattr(self, name))} does nothing with lr_scheduler_type "
+                    f"{self.lr_scheduler_type}: leave it out, or set another lr_scheduler_type"
+                )
         check_trackers(self.report_to)
         if self.villain.startswith(("llm:", "human")):
             raise UserError(f"villain {self.villain!r} can't be trained against: name a bot")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,10 @@ def _check_optimizer(config: ExploitConfig) -> None:
     """Make the optimizer and the schedule of one number."""
     with _refusals(f"optim {_text(config.optim)}{f', optim_args {config.optim_args!r}' if config.optim_args else ''}"):
         kind, options = Trainer.get_optimizer_cls_and_kwargs(config)
+        without = copy.copy(config)
+        without.optim_args = None
+        if config.optim_args and Trainer.get_optimizer_cls_and_kwargs(without) == (kind, options):
+            raise ValueError("this optimizer takes none of these optim_args")
         optimizer = kind([torch.nn.Parameter(torch.zeros(1))], **options)
     with _refusals(f"lr_scheduler_type {_text(config.lr_scheduler_type)} with {config.lr_scheduler_kwargs or {}}"):
         get_scheduler(

@@ -170,9 +170,9 @@ def _epochs(adapter: Path, sha256: str) -> int | None:
 
 
 def _require_fitting(adapter: Path, poker: PokerConfig) -> None:
-    """Raise `UserError` where the base model's layers can be told from here, and the adapter isn't one for them."""
+    """Raise `UserError` where the base model's layers are known on this machine, and the adapter isn't for them."""
     try:
-        model = skeleton(poker.base_model, poker.model_init_kwargs)
+        model = skeleton(poker.base_model, poker.model_init_kwargs, local_files_only=True)
     except UserError:
         return
     put_on(model, adapter)

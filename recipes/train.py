@@ -45,7 +45,7 @@ from recipes.exact import ExactWatch
 from recipes.metrics import read_metrics
 from recipes.push import Destination, push
 from recipes.rollout import Rollout, trl_reward_functions
-from recipes.run_record import WARM_START, command_line, write_run_record
+from recipes.run_record import WARM_START, command_line, require_same_run, write_run_record
 from recipes.tracking import trackers_of
 from recipes.trainer import TreeTrainer
 from recipes.warm_start import warm_start
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse_config(argv)
     folder = output_folder(Path(str(config.output_dir)))
     check_run_folder(folder, config.resume)
+    if config.resume:
+        require_same_run(folder, config)
     if config.resume and is_finished(folder, config):
         print(f"{folder} is finished: its adapter is {folder / 'final'}. For a new run give another --output_dir.")
         destination = Destination.of(config)

@@ -14,14 +14,19 @@ from poker_env.players.models import resolve_model
 
 
 def load_config(
-    name: str, init_kwargs: Mapping[str, Any] | None = None, *, trust_remote_code: bool = False
+    name: str,
+    init_kwargs: Mapping[str, Any] | None = None,
+    *,
+    trust_remote_code: bool = False,
+    local_files_only: bool = False,
 ) -> PretrainedConfig:
-    """A model's config. Raises `UserError` when there is none."""
+    """A model's config. Raises `UserError` when there is none, with `local_files_only` none on this machine."""
     revision = (init_kwargs or {}).get("revision")
     try:
         return AutoConfig.from_pretrained(
             resolve_model(name),
             trust_remote_code=trust_remote_code or trusts_remote_code(),
+            local_files_only=local_files_only,
             **({"revision": revision} if revision else {}),
         )
     except (OSError, ValueError, ImportError) as error:
@@ -29,10 +34,14 @@ def load_config(
 
 
 def skeleton(
-    name: str, init_kwargs: Mapping[str, Any] | None = None, *, trust_remote_code: bool = False
+    name: str,
+    init_kwargs: Mapping[str, Any] | None = None,
+    *,
+    trust_remote_code: bool = False,
+    local_files_only: bool = False,
 ) -> PreTrainedModel:
-    """The layers of a causal language model by their shapes. Raises `UserError` when it has no config."""
-    config = load_config(name, init_kwargs, trust_remote_code=trust_remote_code)
+    """The layers of a causal language model by their shapes. Raises `UserError` as `load_config` does."""
+    config = load_config(name, init_kwargs, trust_remote_code=trust_remote_code, local_files_only=local_files_only)
     try:
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(

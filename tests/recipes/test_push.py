@@ -322,9 +322,8 @@ def test_the_best_adapter_is_not_given_the_final_one_s_numbers(changed_best, tmp
 )
 def test_what_would_fail_in_the_end_fails_before_training(options, message, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_any")
-    config = parse_config([*training(BASE), "--output_dir", str(tmp_path), "--push_to_hub", *options])
     with pytest.raises(UserError, match=message):
-        Destination.of(config)
+        Destination.of(parse_config([*training(BASE), "--output_dir", str(tmp_path), "--push_to_hub", *options]))
 
 
 def test_training_without_a_token_or_on_a_folder_is_refused_before_it_starts(tiny_model_dir, tmp_path, monkeypatch):
