@@ -29,6 +29,7 @@ from rich.console import Console
 
 from poker_env.errors import UserError, first_line
 from recipes.cli import Parser, run, whole_folder
+from recipes.licences import check_licence
 from recipes.repository import CURVE, collect, require_no_secret, write_card
 from recipes.run_record import RUN_FILE
 
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR", help="write the files to a new folder, push nothing")
     given = parser.parse_args(argv)
     destination = Destination(given.repo, given.private, revision=given.revision)
-    licence = {"license": given.license} if given.license else None
+    licence = {"license": check_licence(given.license)} if given.license is not None else None
     if given.output is not None:
         with whole_folder(given.output) as folder:
             publication = collect(folder, given.adapter, destination.repo, given.evaluation, given.base_model)

@@ -113,14 +113,14 @@ class Watcher(TrainerCallback):
             f"[bold]epoch {row['epoch']}/{self.config.num_epochs}[/]{exact}  {row['hands']} hands"
             f"  return {row['avg_return']:+.2f}{' [green]best[/]' if self._best is not None else ''}"
             f"  {bb}  won {row['win_rate']:.0%}  legal {row['legal_rate']:.0%}"
-            f"{_untrained(row)}  loss {row['loss']:.3f}  entropy {row['entropy']:.2f}{extra}"
+            f"{untrained(row)}  loss {row['loss']:.3f}  entropy {row['entropy']:.2f}{extra}"
             f"  grad {row['grad_norm']:.2f}"
             f"  {row['hands_per_second']:.1f} hands/s  ETA {int(left // 60)}:{int(left % 60):02d}",
             soft_wrap=True,
         )
 
 
-def _untrained(row: Mapping[str, Any]) -> str:
+def untrained(row: Mapping[str, Any]) -> str:
     """What is to be said where an epoch's rows held only a part of its decisions, or none."""
     trained, decisions = row["trained_decisions"], row["decisions"]
     if trained == decisions:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -442,3 +443,26 @@ def test_the_card_tells_what_was_done_to_an_adapter(finished_run):
     exact["estimates"] |= {"exact": {"mbb_per_hand": -948.0, "ci95": [-948.0, -948.0], "hands": 0}}
     exact["estimates"][exact["headline"]] |= {"ci95": [-1132.0, 17.0]}
     assert "It loses to `cfr:weak`." in card_text(replace(published, evaluations=[exact]))
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("Apache 2.0", "did you mean apache-2.0"),
+        ("Apache-2.0", "did you mean apache-2.0"),
+        ("apache_2.0", "did you mean apache-2.0"),
+        ("Apache License 2.0", "did you mean apache-2.0"),
+        ("MIT", "did you mean mit"),
+        ("MIT License", "did you mean mit"),
+        ("apache", "did you mean apache-2.0"),
+        ("Llama 3.1", "did you mean llama3.1"),
+        ("GPLv3", "did you mean"),
+        ("", "give one such as"),
+        ("my own terms", "give one such as"),
+    ],
+)
+def test_a_licence_is_one_that_the_hub_knows(given, hint, tmp_path):
+    with pytest.raises(UserError, match=rf"--license {re.escape(repr(given))} is no identifier.*{hint}") as caught:
+        main([str(tmp_path), "org/name", "--license", given, "--output", str(tmp_path / "card")])
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "card").exists()
