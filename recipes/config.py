@@ -314,6 +314,11 @@ class ExploitConfig(GRPOConfig):
             raise UserError("baseline leave_one_out adds the luck that variance_reduction takes off: leave one out")
         if "all_action" in self.variance_reduction and self.scale_rewards != "none":
             raise UserError("variance_reduction all_action has no returns to scale by: set scale_rewards to none")
+        if "all_action" in self.variance_reduction and self.importance_sampling_level != "token":
+            raise UserError(
+                "variance_reduction all_action has answers that weigh less than one: they have no "
+                f"importance_sampling_level {self.importance_sampling_level}, leave one out"
+            )
         if self.loss_type == "cispo":
             self._check_cispo()
         for name, schedules in (

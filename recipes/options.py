@@ -21,7 +21,16 @@ from recipes.values import chosen, shown
 WORKS = {
     "model": ("trust_remote_code", "disable_dropout", "router_aux_loss_coef"),
     "batch": ("per_device_train_batch_size", "num_iterations"),
-    "loss": ("loss_type", "epsilon", "epsilon_high", "delta", "beta", "use_bias_correction_kl", "entropy_coef"),
+    "loss": (
+        "loss_type",
+        "epsilon",
+        "epsilon_high",
+        "delta",
+        "beta",
+        "use_bias_correction_kl",
+        "entropy_coef",
+        "importance_sampling_level",
+    ),
     "optimizer": (
         *("optim", "optim_args", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
         "logging_nan_inf_filter",
@@ -94,7 +103,6 @@ REFUSED = {
     "multi_objective_aggregation": f"{_ROWS}; rewards are summed by their weights",
     "top_entropy_quantile": _ROWS,
     "off_policy_mask_threshold": _ROWS,
-    "importance_sampling_level": _ROWS,
     **dict.fromkeys(
         (
             *("sapo_temperature_neg", "sapo_temperature_pos", "vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg"),
@@ -196,6 +204,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "optim": OPTIMIZERS,
     "scale_rewards": ("none", "batch"),
     "loss_type": LOSS_TYPES,
+    "importance_sampling_level": ("token", "sequence"),
     "hub_strategy": HUB_STRATEGIES,
 }
 """What an option is one of."""

@@ -272,7 +272,7 @@ def test_options_that_work_do_so_together(tiny_model_dir, tmp_path):
         arguments(
             *(tiny_model_dir, tmp_path, "--num_epochs", "2", "--show_hands", "0", "--eval_hands", "0"),
             *("--updates_per_epoch", "2", "--episodes_per_epoch", "8", "--per_device_train_batch_size", "8"),
-            *("--optim", "ademamix", "--optim_args", "beta3=0.99", "--weight_decay", "0.1", "--adam_epsilon", "1e-7"),
+            *("--optim", "adamw_torch", "--adam_beta1", "0.8", "--weight_decay", "0.1", "--adam_epsilon", "1e-7"),
             *("--lr_scheduler_type", "cosine_with_min_lr", "--lr_scheduler_kwargs", "{min_lr: 0.0001}"),
             *("--warmup_steps", "1", "--loss_type", "cispo", "--beta", "0.01", "--entropy_coef", "0.01"),
             *("--gradient_checkpointing", "--gradient_checkpointing_kwargs", "{use_reentrant: false}"),
@@ -286,15 +286,16 @@ def test_options_that_work_do_so_together(tiny_model_dir, tmp_path):
                 "0.5",
             ),
             *("--full_determinism", "--model_init_kwargs", "{attn_implementation: eager}", "--log_level", "error"),
+            *("--max_grad_norm", "0.5"),
         )
     )
     torch.use_deterministic_algorithms(False)
     rows = metrics(tmp_path)
-    assert [row["learning_rate"] for row in rows] == pytest.approx([7.75e-4, 1e-4])
+    assert [row["learning_rate"] for row in rows] == pytest.approx([1e-3, 3.25e-4])
     assert all(np.isfinite(row["loss"]) and row["kl"] is not None for row in rows)
     state = torch.load(tmp_path / "checkpoint-4" / "optimizer.pt", weights_only=True)
     group = state["param_groups"][0]
-    assert (group["weight_decay"], group["eps"]) == (0.1, 1e-7)
+    assert (group["weight_decay"], group["eps"], group["betas"][0]) == (0.1, 1e-7, 0.8)
     saved = json.loads((tmp_path / "final" / "poker_config.json").read_text())
     assert saved["model_init_kwargs"] == {"attn_implementation": "eager"}
 
