@@ -5,12 +5,10 @@ python docs/configuration.py
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-import textwrap
-from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, Field, fields
+from collections.abc import Iterable
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,8 @@ from transformers import TrainingArguments
 from trl import GRPOConfig
 
 from poker_env.files import write_atomically
-from recipes.config import ExploitConfig
+from recipes.config import CISPO_BOUND, ExploitConfig
+from recipes.options import REFUSED, SET, WORKS, default_of
 
 PAGE = Path(__file__).with_name("configuration.md")
 
@@ -35,28 +34,50 @@ Each option is a key in a YAML file and an option on the command line, which ove
     accelerate launch recipes/train.py --config recipes/configs/kuhn.yaml --villain cfr --output_dir runs/cfr
 
 `--config` takes a file, or the name of one that comes with the package (`--config kuhn`). Lists are `[a, b]` in YAML
-and `--rewards chips illegal` on the command line; switches are `true` or `false`. An option that doesn't exist, or a
-value that makes no sense, ends in one line that says so."""
+and `--rewards chips illegal` on the command line; one entry needs no list, and `none` or nothing at all is an empty
+one. Switches are `true` or `false`. Whole numbers may be written `10`, `10.0` or `1e1`, all numbers in quotes. A `~`
+at the beginning of a path is the home folder. A mapping on the command line is YAML in quotes: `--villain '{cfr: 1}'`.
+
+What isn't obviously meant ends in one line with the option and the value: an option that doesn't exist or is there
+twice, text where a number is expected, a number where text is (quotes make it text), one out of its bounds."""
+
+LIBRARIES = """\
+## TRL's and transformers'
+
+The options of [TRL](https://huggingface.co/docs/trl)'s `GRPOConfig`, and of transformers' `TrainingArguments` under
+it, are of three kinds. `recipes/options.py` says of each which it is."""
+
+WORKING = """\
+### These work as they do there
+
+`loss_type` is `dapo` or `cispo`; with `cispo` the cap of the probability ratio, `epsilon_high`, is {cispo:g} unless it
+is set, and `epsilon` and `delta` do nothing, so they are refused. `hub_strategy` is `end` or `every_save`: the final
+adapter alone is pushed, see [hub.md](hub.md). `--help` tells what they are.
+
+| | Options and their defaults |
+|---|---|"""
 
 DERIVED = """\
-## Set by the options above
+### These a run sets
 
-Whatever is given for these is overwritten:"""
+To give one another value than the run sets ends in a line that says what it follows from.
 
-REFUSED = """\
-## Refused
+| Option | |
+|---|---|"""
 
-What would bias the gradient, or has no meaning where a whole epoch is one group, ends in a line that says why:
-`top_p`, `top_k` and `min_p` (they reshape the distribution that answers are drawn from),
-`mask_truncated_completions`, `scale_rewards: group`, a `loss_type` other than `dapo` and `cispo`, another
-`multi_objective_aggregation`, `use_vllm`, and a `villain` that is a language model or a person.
-"""
+REFUSING = """\
+### These are refused
+
+To give one another value than its default ends in a line that says why. So do a `villain` that is a language model or
+a person, and `scale_rewards: group` (a group is the whole batch).
+
+| Options | Why |
+|---|---|"""
 
 
 def page() -> str:
     """The whole page."""
-    derived = _wrapped(", ".join(f"`{name}`" for name in _derived()))
-    return "\n".join([INTRODUCTION, *_sections(), f"{DERIVED}\n{derived}\n", REFUSED, *_libraries()])
+    return "\n".join([INTRODUCTION, *_sections(), LIBRARIES, *_kinds()])
 
 
 def _sections() -> Iterable[str]:
@@ -78,42 +99,28 @@ def _sections() -> Iterable[str]:
             yield ""
 
 
-def _derived() -> Sequence[str]:
-    """The libraries' options that `ExploitConfig.__post_init__` sets."""
-    own, theirs = set(ExploitConfig.__annotations__), {field.name for field in fields(GRPOConfig)}
-    assigned = [
-        node.attr
-        for node in ast.walk(ast.parse(inspect.getsource(ExploitConfig)))
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in theirs - own
-    ]
-    return list(dict.fromkeys(assigned))
-
-
-def _libraries() -> Iterable[str]:
-    """Names and defaults of what is passed on as it is."""
-    said = {*ExploitConfig.__annotations__, *_derived()}
-    yield (
-        "## TRL's and transformers'\n\nThe others of [TRL](https://huggingface.co/docs/trl)'s `GRPOConfig` work as "
-        "they do there;\n`--help` tells what they are. With their defaults:\n"
-    )
-    for library, owner in ((trl, "TRL's"), (transformers, "transformers'")):
-        rest = [field for field in fields(GRPOConfig) if field.name not in said and _owner(field.name) == owner]
-        listed = _wrapped(" · ".join(f"`{field.name}` {_default(field)}" for field in rest))
-        yield f"**{library.__name__} {library.__version__}**\n\n{listed}\n"
+def _kinds() -> Iterable[str]:
+    """A table for each kind of the libraries' options."""
+    known = {field.name: field for field in fields(GRPOConfig)}
+    yield f"\n{trl.__name__} {trl.__version__}, {transformers.__name__} {transformers.__version__}\n"
+    yield WORKING.format(cispo=CISPO_BOUND)
+    for family, names in WORKS.items():
+        yield f"| {family} | {' · '.join(f'`{name}` {_default(known[name])}' for name in names)} |"
+    yield f"\n{DERIVED}"
+    for name, why in SET.items():
+        yield f"| `{name}` | {why} |"
+    yield f"\n{REFUSING}"
+    for why in dict.fromkeys(REFUSED.values()):
+        yield f"| {', '.join(f'`{name}`' for name in REFUSED if REFUSED[name] == why)} | {why} |"
+    yield ""
 
 
 def _owner(name: str) -> str:
     return "transformers'" if name in {field.name for field in fields(TrainingArguments)} else "TRL's"
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
-
-
 def _default(field: Field[Any]) -> str:
-    value = field.default_factory() if field.default_factory is not MISSING else field.default
-    if value is MISSING:
-        return "none"
+    value = default_of(field)
     if value is None or isinstance(value, bool):
         return {None: "none", True: "true", False: "false"}[value]
     if isinstance(value, list):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from poker_env.games import Game
 from poker_env.state import CALL, FOLD, Observation
 
 POT_FRACTIONS = (0.33, 0.5, 0.75, 1.0, 1.5)
@@ -49,6 +51,11 @@ def make_menu(observation: Observation, fractions: tuple[float, ...] = POT_FRACT
         MenuItem(f"A{index}", action, kind, to, to - observation.contributions[seat], holdem and to >= stack)
         for index, (action, kind, to) in enumerate(offers)
     )
+
+
+def longest_menu(game: Game, fractions: Sequence[float] = POT_FRACTIONS) -> int:
+    """How many offers a menu has at most: in hold'em fold, call, a raise to each fraction, and all-in."""
+    return {"kuhn": 2, "leduc": 3}.get(game.name, len(set(fractions)) + 3)
 
 
 def raise_sizes(observation: Observation, fractions: tuple[float, ...]) -> list[int]:

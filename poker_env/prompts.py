@@ -24,6 +24,12 @@ COMPACT_TITLES = {"kuhn": "Kuhn poker", "leduc": "Leduc poker", "holdem": "No-li
 
 TOKEN = re.compile(r"(?<![A-Za-z0-9])A\d+(?![A-Za-z0-9])")
 
+CLASSIC_OFFER = re.compile(r"\s*- A\d+: ")
+"""How a line begins that offers an action in `classic`."""
+
+COMPACT_OFFERS = re.compile(r"\s*(bet |raise to )?A\d+=\S+( A\d+=\S+)*\s*")
+"""A line that offers actions in `compact`."""
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -65,8 +71,9 @@ def parse_answer(text: str, menu: Sequence[MenuItem]) -> MenuItem | None:
 
 
 def offered_tokens(prompt: str) -> tuple[str, ...]:
-    """The action tokens that a prompt of either style lists, in order."""
-    return tuple(re.findall(r"\b(A\d+)(?=[:=])", prompt))
+    """The action tokens that a prompt of either style lists, in order; those elsewhere in its text are no offers."""
+    menus = (line for line in prompt.splitlines() if CLASSIC_OFFER.match(line) or COMPACT_OFFERS.fullmatch(line))
+    return tuple(token for menu in menus for token in re.findall(r"\b(A\d+)(?=[:=])", menu))
 
 
 def _compact_rules(observation: Observation) -> str:

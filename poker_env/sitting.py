@@ -249,7 +249,9 @@ class Sitting:
             won += f" ({self.taken_back} choice{'s' if self.taken_back > 1 else ''} taken back)"
         if count < ENOUGH_HANDS:
             return f"{won}; too few to tell who is better (an interval from {ENOUGH_HANDS} hands on)"
-        low, high = found.ci95 or (found.mbb_per_hand, found.mbb_per_hand)
+        if found.ci95 is None:
+            return f"{won}, {found.mbb_per_hand:+,.0f} mbb/hand: all hands alike, which says nothing of others"
+        low, high = found.ci95
         verdict = "winning" if low > 0 else "losing" if high < 0 else "open"
         return f"{won}, {found.mbb_per_hand:+,.0f} mbb/hand, 95 % interval {low:+,.0f} to {high:+,.0f}: {verdict}"
 

@@ -11,9 +11,9 @@ from typing import Any
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from poker_env.errors import UserError, first_line
+from poker_env.errors import UserError
 from poker_env.files import write_atomically
-from poker_env.players.adapter import name_base_model, require_weights
+from poker_env.players.adapter import name_base_model, put_on, require_weights
 from poker_env.players.base_weights import own_sha256, tell_other_weights
 from poker_env.players.config import PokerConfig
 
@@ -45,13 +45,11 @@ def load_adapter(model: PreTrainedModel, folder: Path, poker: PokerConfig) -> Pe
         ("prompt_style", saved.style, poker.style),
         ("menu_fractions", saved.fractions, poker.fractions),
         ("advisor", saved.advisor is not None, poker.advisor is not None),  # about whom may change
+        ("chat_template_kwargs", saved.chat_template_kwargs, poker.chat_template_kwargs),
     ):
         if theirs != ours:
             raise UserError(f"adapter {folder} was trained with {option} {theirs}, not {ours}: set it to the same")
-    try:
-        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
-    except Exception as error:  # a damaged file: safetensors and peft raise many types
-        raise UserError(f"adapter {folder} can't be loaded: {first_line(error)}") from error
+    adapted = put_on(model, folder, trainable=True)
     tell_other_weights(replace(saved, base_model=poker.base_model), str(folder))
     adapted.peft_config["default"].base_model_name_or_path = model.name_or_path  # or saving would ask the Hub
     return adapted

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from poker_env.errors import UserError
 
@@ -20,6 +20,16 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description: str | None) -> None:
         super().__init__(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        """As any parser's, with the home folder in the place of a path's `~`."""
+        given, rest = super().parse_known_args(*args, **kwargs)
+        for name, value in vars(given).items():
+            if isinstance(value, Path):
+                setattr(given, name, value.expanduser())
+            elif isinstance(value, list):
+                setattr(given, name, [each.expanduser() if isinstance(each, Path) else each for each in value])
+        return given, rest
 
     def error(self, message: str) -> NoReturn:
         """Raise the complaint as a `UserError`."""

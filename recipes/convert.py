@@ -14,7 +14,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from poker_env.files import write_atomically
 from poker_env.games import Game, make_deals
 from poker_env.hand import Hand, read_hands
 from poker_env.players import Player, make_player
-from poker_env.players.adapter import read_config, require_weights
+from poker_env.players.adapter import put_on, read_config, require_weights
 from poker_env.players.config import PokerConfig
 from poker_env.players.hub import trained_folder
 from poker_env.state import Observation, position
@@ -78,32 +79,33 @@ def dataset_command(argv: Sequence[str]) -> None:
 def merge(adapter: str, folder: Path, dtype: str = "auto") -> float:
     """Write an adapter's base model with the adapter in its weights, its tokenizer and `poker_config.json`.
 
-    The sum is done in float32 and rounded to `dtype`. Returns how far the probability of any action moved, over some
-    decisions and as the players `llm:…` load both.
+    The sum is done in float32 and rounded to `dtype`. Of a base model that was quantized when it was loaded, the
+    weights as they were before that are taken. Returns how far the probability of any action moved by either, over
+    some decisions and as the players `llm:…` load both.
 
     Raises `UserError` when there is nothing to merge, it can't be merged without loss, or the folder is in use.
     """
     import torch
-    from peft import PeftModel
-    from transformers import AutoConfig
 
-    from poker_env.players.models import load_model, load_tokenizer, resolve_model
+    from poker_env.players.models import load_model, load_tokenizer
+    from poker_env.players.skeleton import load_config
 
     source = trained_folder(adapter)
     require_weights(source)
     poker = PokerConfig.load(source)
+    unquantized = {key: value for key, value in poker.model_init_kwargs.items() if key != "quantization_config"}
     with whole_folder(folder) as temporary:
-        base = load_model(poker.base_model, torch.float32)
+        base = load_model(poker.base_model, torch.float32, init_kwargs=unquantized)
         _require_mergeable(adapter, read_config(source), base.config)
+        adapted = put_on(base, source)
         try:
-            adapted = PeftModel.from_pretrained(base, str(source))
             merged: Any = adapted.merge_and_unload(safe_merge=True)
         except Exception as error:  # safetensors and peft raise many types
             raise UserError(f"adapter {adapter} can't be merged: {first_line(error)}") from error
-        own = AutoConfig.from_pretrained(resolve_model(poker.base_model)).dtype or torch.float32
+        own = load_config(poker.base_model, unquantized).dtype or torch.float32
         merged.to(own if dtype == "auto" else getattr(torch, dtype)).save_pretrained(temporary)
-        load_tokenizer(poker.base_model).save_pretrained(temporary)
-        poker.save(temporary)
+        load_tokenizer(poker.base_model, revision=unquantized.get("revision")).save_pretrained(temporary)
+        replace(poker, model_init_kwargs=_of_folder(unquantized)).save(temporary)
         del base, adapted, merged
         asked = _some_decisions(poker.game)
         before, after = (_policy(make_player(f"llm:{path}", poker.game), asked) for path in (source, temporary))
@@ -163,6 +165,11 @@ def decision_rows(number: int, hand: Hand, values: dict[str, float]) -> list[dic
         }
         for index, decision in enumerate(hand.hero_decisions)
     ]
+
+
+def _of_folder(init_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """How a model is loaded once its weights are in a folder of its own."""
+    return {key: value for key, value in init_kwargs.items() if key not in ("revision", "variant")}
 
 
 def _require_mergeable(adapter: str, config: dict[str, Any], base: Any) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import t as student_t  # type: ignore[import-untyped]
 
 from poker_env.errors import UserError, first_line
+from poker_env.evaluation.estimates import vary
 from poker_env.files import write_atomically
 from recipes.rollout import EpochHands
 
@@ -28,7 +29,7 @@ def epoch_metrics(epoch: int, hands: EpochHands, logs: dict[str, float], seconds
     """One line of `metrics.jsonl`: what epoch number `epoch` (from 1) played, and what the trainer said of it.
 
     `bb_ci95` is the half-width of the 95 % interval of `bb_per_hand`, deals being the sampling unit; it is None for a
-    single deal. `bb_aivat` is the same with the luck taken out, where it is.
+    single deal, and where all came to the same. `bb_aivat` is the same with the luck taken out, where it is.
     """
     aivat = {}
     if hands.aivat_bb is not None:
@@ -139,6 +140,6 @@ def _mean_and_interval(values: np.ndarray, deals: np.ndarray, mean: str, ci95: s
     """Under the names given: the mean, and half its 95 % interval."""
     samples = [values[deals == deal].mean() for deal in np.unique(deals)]
     half = None
-    if len(samples) > 1:
+    if vary(samples):
         half = float(student_t.ppf(0.975, len(samples) - 1) * np.std(samples, ddof=1) / len(samples) ** 0.5)
     return {mean: float(np.mean(samples)), ci95: half}

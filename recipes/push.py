@@ -31,6 +31,7 @@ from rich.console import Console
 from poker_env.errors import UserError, first_line
 from poker_env.players.base_weights import BUNDLED_IN_WORDS
 from recipes.cli import Parser, run, whole_folder
+from recipes.licences import check_licence
 from recipes.publication import Publication
 from recipes.repository import CURVE, collect, name_hub_weights, require_no_secret, write_card
 from recipes.run_record import RUN_FILE
@@ -68,10 +69,6 @@ class Destination:
         """
         if not config.push_to_hub:
             return None
-        if config.hub_strategy not in ("end", "every_save"):
-            raise UserError(
-                f"hub_strategy {config.hub_strategy.value!r}: only the final adapter is pushed, at the end"
-            )
         if Path(config.model_name_or_path).exists():
             raise UserError(
                 f"push_to_hub: the base model {config.model_name_or_path} is a folder, which nobody else has: name a "
@@ -162,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(argv)
     destination = Destination(given.repo, given.private, revision=given.revision)
-    licence = {"license": given.license} if given.license else None
+    licence = {"license": check_licence(given.license)} if given.license is not None else None
     command = shlex.join(["python", "recipes/push.py", *(sys.argv[1:] if argv is None else argv)])
     contents = Contents(given.evaluation, given.base_model, given.merge, given.judge_on_hub)
     if given.output is not None:

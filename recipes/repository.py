@@ -18,9 +18,10 @@ from poker_env.evaluation.habits import habits
 from poker_env.evaluation.results import judged_sha256
 from poker_env.files import write_atomically
 from poker_env.hand import read_hands
-from poker_env.players.adapter import BASE_MODEL, WEIGHTS, adapter_sha256, name_base_model, read_config
+from poker_env.players.adapter import BASE_MODEL, WEIGHTS, adapter_sha256, name_base_model, put_on, read_config
 from poker_env.players.config import BUNDLED, PokerConfig
 from poker_env.players.models import BUNDLED_HUB_ID
+from poker_env.players.skeleton import skeleton
 from recipes.model_card import model_card
 from recipes.publication import Publication, Record
 from recipes.run_record import RUN_FILE, WARM_START, read_run_record
@@ -51,6 +52,7 @@ def collect(
     sha256, poker = adapter_sha256(adapter), PokerConfig.load(adapter)
     _require_safetensors(adapter / WEIGHTS)
     trained_on, named = poker.base_model, str(read_config(adapter)[BASE_MODEL])
+    _require_fitting(adapter, poker)
     if trained_on == BUNDLED:
         named = BUNDLED_HUB_ID
     if base_model is not None:
@@ -192,6 +194,15 @@ def _epochs(adapter: Path, sha256: str) -> int | None:
         return kept[own]
     same = (path for path in sorted(kept) if (path / WEIGHTS).is_file() and adapter_sha256(path) == sha256)
     return kept.get(next(same, own))
+
+
+def _require_fitting(adapter: Path, poker: PokerConfig) -> None:
+    """Raise `UserError` where the base model's layers are known on this machine, and the adapter isn't for them."""
+    try:
+        model = skeleton(poker.base_model, poker.model_init_kwargs, local_files_only=True)
+    except UserError:
+        return
+    put_on(model, adapter)
 
 
 def _require_safetensors(weights: Path) -> None:

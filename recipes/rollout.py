@@ -6,6 +6,7 @@ give; `recipes.rows` makes the one out of the other.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class EpochHands:
     prompt_tokens_saved: float
     """Share of the prompts' tokens that sampling did not forward, because another decision's prompt was the same."""
     trained: int
-    """Decisions that were trained on."""
+    """Decisions that were trained on; with the all-action gradient by their share of legal answers."""
     rows: int
     """Rows they were merged into."""
     tokens_saved: float
@@ -183,6 +184,8 @@ class Rollout:
             np.array(column) for column in zip(*gather_object(records), strict=True)
         )
         trained = [row for row in rows if row.decisions]
+        asked_of = [row for decisions in played for decision in decisions for row in decision if row.completion_ids]
+        share = sum(row.decisions for row in trained) / (sum(row.decisions for row in asked_of) or 1)
         asked = [[given.prompt_ids for given, *_ in decisions] for decisions in played]
         return EpochHands(
             payoffs_bb=payoffs_bb,
@@ -199,7 +202,7 @@ class Rollout:
                 sum(len(prompt) for prompts in asked for prompt in set(prompts)),
                 sum(len(prompt) for prompts in asked for prompt in prompts),
             ),
-            trained=round(sum(row.decisions for row in trained)),
+            trained=math.floor(decisions.sum() * share + 1e-6),
             rows=len(trained),
             tokens_saved=_saved(
                 sum(map(len, {row.prompt_ids for row in trained})) + sum(len(row.completion_ids) for row in trained),

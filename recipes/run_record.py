@@ -13,6 +13,8 @@ from poker_env.errors import UserError, first_line
 from poker_env.evaluation.results import checkpoints, versions
 from poker_env.files import write_atomically
 from poker_env.players.base import Player
+from recipes.options import REFUSED, SET, WORKS, default_of
+from recipes.values import shown
 
 if TYPE_CHECKING:
     from recipes.config import ExploitConfig
@@ -50,6 +52,43 @@ def write_run_record(run: Path, config: ExploitConfig, villain: Player, command:
         "versions": versions(),
     }
     write_atomically(run / RUN_FILE, json.dumps(record, indent=2, default=str) + "\n")
+
+
+MAY_CHANGE = {
+    *("output_dir", "resume", "num_epochs", "eval_hands", "exact_eval_every", "show_hands"),
+    *("report_to", "project", "run_name", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"),
+    *("log_level", "log_level_replica", "log_on_each_node", "trust_remote_code", *WORKS["Hub"]),
+    *("gradient_checkpointing", "gradient_checkpointing_kwargs", "torch_empty_cache_steps", "tf32"),
+    *(name for name in WORKS["hardware"] if name.startswith("ddp_")),
+}
+"""Options that don't change what a run is: for how long, what is watched, where it is told, how it is computed."""
+
+
+def require_same_run(run: Path, config: ExploitConfig) -> None:
+    """Raise `UserError` where a resumed run's settings would make another run of it, in one line.
+
+    Of a run without `run.json` nothing is known. An option that the run didn't know may be anything.
+    """
+    earlier = read_run_record(run)
+    if earlier is None:
+        return
+    then: dict[str, Any] = earlier["config"]
+    now = json.loads(json.dumps(_settings(config), default=str))
+    own = type(config).__annotations__
+    changed = []
+    for option in fields(config):
+        name = option.name
+        if name in MAY_CHANGE or name in SET or name in REFUSED or (name in own and name not in then):
+            continue
+        default = json.loads(json.dumps(default_of(option), default=str))
+        before, after = then.get(name, default), now.get(name, default)
+        if before != after:
+            changed.append(f"{name} {shown(before)} to {shown(after)}")
+    if changed:
+        raise UserError(
+            f"--resume can't go on in {run} with other settings than it was started with: {', '.join(changed)}; give "
+            "those it had, or another --output_dir for a new run"
+        )
 
 
 def _settings(config: ExploitConfig) -> dict[str, Any]:

@@ -105,7 +105,8 @@ def solve(options: argparse.Namespace, command: str) -> None:
         f", exploitability {report['exploitability']:.5f} chips/hand" if report["exploitability"] is not None else ""
     )
     for setting, bound in (checkpoint.settings.get("lbr") or {}).items():
-        found += f", lbr:{setting} {bound['mbb_per_hand']:.0f} ± {bound['standard_error']:.0f} mbb/hand"
+        error = "" if bound["standard_error"] is None else f" ± {bound['standard_error']:.0f}"
+        found += f", lbr:{setting} {bound['mbb_per_hand']:.0f}{error} mbb/hand"
     console.print(f"{options.output}: {report['infosets']:,} infosets, {report['bytes']:,} bytes{found}")
 
 

@@ -30,7 +30,6 @@ from poker_env.evaluation.report import write_report
 from poker_env.evaluation.results import comparison_table, judged_sha256, write_results
 from poker_env.players.adapter import adapter_sha256
 from poker_env.players.llm import LLMPlayer
-from poker_env.players.models import load_model, load_tokenizer
 from recipes.checkpoints import (
     check_run_folder,
     epoch_folder,
@@ -41,11 +40,12 @@ from recipes.checkpoints import (
 from recipes.cli import output_folder, run
 from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
+from recipes.early import check_early
 from recipes.exact import ExactWatch
 from recipes.metrics import read_metrics
 from recipes.push import Destination, push
 from recipes.rollout import Rollout, trl_reward_functions
-from recipes.run_record import WARM_START, command_line, write_run_record
+from recipes.run_record import WARM_START, command_line, require_same_run, write_run_record
 from recipes.tracking import trackers_of
 from recipes.trainer import TreeTrainer
 from recipes.warm_start import warm_start
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse_config(argv)
     folder = output_folder(Path(str(config.output_dir)))
     check_run_folder(folder, config.resume)
+    if config.resume:
+        require_same_run(folder, config)
     if config.resume and is_finished(folder, config):
         print(f"{folder} is finished: its adapter is {folder / 'final'}. For a new run give another --output_dir.")
         destination = Destination.of(config)
@@ -94,14 +96,17 @@ def train(config: ExploitConfig, command: str) -> None:
     A warm start is part of the training.
     """
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func: pinned, and under a contract test
-    # Rows that fill an epoch up have no reward on purpose.
-    logging.getLogger("trl.trainer.grpo_trainer").addFilter(lambda record: "returned None" not in record.getMessage())
+    # Rows that fill an epoch up have no reward on purpose, and the model is loaded by its kwargs before TRL has it.
+    logging.getLogger("trl.trainer.grpo_trainer").addFilter(
+        lambda record: not any(words in record.getMessage() for words in ("returned None", "`model_init_kwargs`"))
+    )
     transformers_logging.set_verbosity_error()
     console = Console(quiet=int(os.environ.get("RANK", "0")) > 0)
     destination, config.push_to_hub = Destination.of(config), False  # the trainer would push every checkpoint
     config.hub_token = None  # the trainer would save it
     folder = Path(str(config.output_dir))
-    tokenizer = load_tokenizer(config.model_name_or_path)
+    tokenizer = config.load_tokenizer()
+    check_early(config, tokenizer)
     rollout = Rollout(config, tokenizer)
     if config.advisor:
         load_advisor(config.villain, rollout.game)  # complains now, not after a warm start
@@ -141,7 +146,7 @@ def starting_model(config: ExploitConfig, rollout: Rollout, console: Console) ->
         if not (config.resume and folder.exists()):
             warm_start(config, rollout.villain, folder, console)
     set_seed(config.seed)  # a new adapter's weights are random
-    model = load_model(config.model_name_or_path, config.model_dtype())
+    model = config.load_model()
     return model if folder is None else load_adapter(model, folder, config.poker())
 
 

@@ -35,13 +35,13 @@ from poker_env.errors import UserError
 from poker_env.games import make_deals
 from poker_env.players import Player, make_player
 from poker_env.players.llm import LLMPlayer
-from poker_env.players.models import load_model, load_tokenizer
 from poker_env.state import Observation
 from poker_env.table import play
 from recipes.checkpoints import save_adapter
 from recipes.cli import output_folder, run
 from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
+from recipes.early import check_early
 from recipes.exact import ExactWatch, describe
 from recipes.imitation import Imitated, examples_of
 from recipes.run_record import WARM_START
@@ -75,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if config.warm_start_player is None:
         raise UserError("warm_start_player is not set: name the player to imitate, say --warm_start_player villain")
     folder = output_folder(Path(str(config.output_dir))) / WARM_START
+    check_early(config, config.load_tokenizer())
     if config.advisor:
         load_advisor(config.villain, config.make_game())  # complains now, not after the self-play
     warm_start(config, make_player(config.villain, config.make_game()), folder, Console())
@@ -92,8 +93,8 @@ def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Co
     deals = make_deals(game, config.warm_start_hands, config.seed + SEED_OFFSET)
     play(game, deals, imitated, imitated if player is villain else villain)
     set_seed(config.seed)
-    tokenizer = load_tokenizer(config.model_name_or_path)
-    model = load_model(config.model_name_or_path, config.model_dtype())
+    tokenizer = config.load_tokenizer()
+    model = config.load_model()
     examples = examples_of(LLMPlayer(model, tokenizer, config.poker()), imitated.decisions)
     console.print(
         f"[bold]warm start[/]: imitating {player.name} at {len(examples)} prompts"

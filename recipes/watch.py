@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,20 @@ class Watcher(TrainerCallback):
             f"[bold]epoch {row['epoch']}/{self.config.num_epochs}[/]{exact}  {row['hands']} hands"
             f"  return {row['avg_return']:+.2f}{' [green]best[/]' if self._best is not None else ''}"
             f"  {bb}  won {row['win_rate']:.0%}  legal {row['legal_rate']:.0%}"
-            f"  loss {row['loss']:.3f}  entropy {row['entropy']:.2f}{extra}  grad {row['grad_norm']:.2f}"
+            f"{untrained(row)}  loss {row['loss']:.3f}  entropy {row['entropy']:.2f}{extra}"
+            f"  grad {row['grad_norm']:.2f}"
             f"  {row['hands_per_second']:.1f} hands/s  ETA {int(left // 60)}:{int(left % 60):02d}",
             soft_wrap=True,
         )
+
+
+def untrained(row: Mapping[str, Any]) -> str:
+    """What is to be said where an epoch's rows held only a part of its decisions, or none."""
+    trained, decisions = row["trained_decisions"], row["decisions"]
+    if trained == decisions:
+        return ""
+    advice = "rows_per_epoch is too small for all" if decisions else "hero never had to act"
+    return f"  [yellow]trained on {trained:,} of {decisions:,} decisions ({advice})[/]"
 
 
 def _margin(ci95: float | None) -> str:

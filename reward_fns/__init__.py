@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from poker_env.errors import UserError, first_line
 from poker_env.hand import Hand
-from reward_fns.builtin import BUILT_IN
+from reward_fns.builtin import BUILT_IN, check
 
 RewardFunction = Callable[..., list[float]]
 
@@ -124,28 +124,71 @@ def load_reward(
         signature.bind(None, **given)
     except (TypeError, ValueError) as error:
         raise UserError(f"reward function {name_or_path!r} can't be called so: {error}") from error
+    given = {key: _number(name_or_path, function, key, value) for key, value in given.items()}
+    try:
+        check(function, weight, given)
+    except ValueError as error:
+        raise UserError(f"reward function {name_or_path!r} has {error}") from error
     return RewardSpec(name_or_path, function, float(weight), given)
 
 
+def _number(name: str, function: RewardFunction, key: str, value: Any) -> Any:
+    """An argument, as a number where the function says that it takes one; `inspect` has found that it takes `key`."""
+    try:
+        kind = get_type_hints(function).get(key)
+    except Exception:  # of another package: names that aren't there
+        return value
+    kinds = get_args(kind) or (kind,)
+    if not {int, float} & set(kinds) or not {*kinds} <= {int, float, type(None)}:
+        return value
+    if value is None and type(None) in kinds:
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"reward function {name!r} has {key} {value!r}: it must be a finite number")
+    return number if isinstance(value, str) else value
+
+
+def reward_list(rewards: Mapping[Any, Any]) -> list[str | dict[str, Any]]:
+    """The rewards of one mapping: `{chips: 1, bluff: 0.25}`, names and weights, or a single `{name: …, …}`."""
+    if isinstance(rewards.get("name"), str):
+        return [dict(rewards)]
+    return [{"name": name, "weight": weight} for name, weight in rewards.items()]
+
+
 def read_reward(reward: str | Mapping[str, Any], gamma: float | None = None) -> RewardSpec:
-    """The reward function as configs write it: `NAME`, `NAME=WEIGHT` or `{name: …, weight: …, args: {…}}`.
+    """The reward function as configs write it: `NAME`, `NAME=WEIGHT`, `{name: …, weight: …, args: {…}}`.
+
+    In a list of them YAML makes `{NAME: WEIGHT}` of `- NAME: WEIGHT`, which is taken, too.
 
     Raises `UserError` as `load_reward` does, or for another form.
     """
     if isinstance(reward, str):
-        short, _, weight = reward.partition("=")
-        try:
-            number = float(weight or 1.0)
-        except ValueError as error:
-            raise UserError(f"reward {reward!r}: the weight {weight!r} is not a number") from error
-        return load_reward(short, number, gamma=gamma)
+        short, equals, weight = reward.partition("=")
+        return load_reward(short.strip(), _weight(reward, weight) if equals else 1.0, gamma=gamma)
     form = UserError(f"reward {reward!r} is not of the form {{name: …, weight: …, args: {{…}}}}")
+    if isinstance(reward, Mapping) and len(reward) == 1 and not {"name", "weight", "args"} & set(reward):
+        reward = {"name": next(iter(reward)), "weight": next(iter(reward.values()))}
     if not isinstance(reward, Mapping) or set(reward) - {"name", "weight", "args"}:
         raise form
     name, args = reward.get("name"), reward.get("args")
     if not isinstance(name, str) or not isinstance(args, Mapping | None):
         raise form
-    return load_reward(name, reward.get("weight", 1.0), args, gamma)
+    strange = [key for key in args or () if not isinstance(key, str)]
+    if strange:
+        raise UserError(f"reward {reward!r}: the argument {strange[0]!r} is no name")
+    weight = reward.get("weight", 1.0)
+    return load_reward(name, _weight(reward, weight) if isinstance(weight, str) else weight, args, gamma)
+
+
+def _weight(reward: Any, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UserError(f"reward {reward!r}: the weight {text!r} is not a number") from error
 
 
 def _find(name: str) -> RewardFunction:

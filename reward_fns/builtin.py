@@ -8,6 +8,9 @@ is in `reward_fns.shaping`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from pokerkit import Label, StandardHighHand
 
 from poker_env.hand import Decision, Hand
@@ -62,13 +65,25 @@ def sizing(
 
 
 def illegal(hand: Hand, penalty: float = ILLEGAL_PENALTY) -> list[float]:
-    """`penalty` for an answer that named no legal action."""
+    """`penalty`, a number below 0 (or 0), for an answer that named no legal action."""
     return [0.0 if decision.legal else penalty for decision in hand.hero_decisions]
 
 
 BUILT_IN = {
     function.__name__: function for function in (chips, bluff, aggression, fold_equity, showdown, sizing, illegal)
 }
+
+
+def check(function: Callable[..., list[float]], weight: float, args: Mapping[str, Any]) -> None:
+    """Raise `ValueError` where a built-in function's amounts turn what it is for upside down."""
+    if function is illegal:
+        penalty = args.get("penalty", ILLEGAL_PENALTY)
+        if penalty > 0:
+            raise ValueError(f"penalty {penalty:g}, which would pay for illegal answers: give a number below 0")
+        if penalty * weight > 0:
+            raise ValueError(f"weight {weight:g}, which would pay for illegal answers: give one above 0")
+    if function is chips and args.get("payoff_scale") is not None and args["payoff_scale"] <= 0:
+        raise ValueError(f"payoff_scale {args['payoff_scale']:g}: the chips that count as 1 must be above 0")
 
 
 def weak_holding(hand: Hand) -> bool:

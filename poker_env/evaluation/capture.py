@@ -16,7 +16,7 @@ from poker_env.cfr.play import BlueprintStrategy
 from poker_env.cfr.resolve import RiverStrategy
 from poker_env.cfr.translation import Translator
 from poker_env.errors import UserError
-from poker_env.evaluation.estimates import Estimate, by_deck, deck_estimate
+from poker_env.evaluation.estimates import Estimate, by_deck, deck_estimate, vary
 from poker_env.evaluation.exact_value import LEAST_ROOM
 from poker_env.evaluation.lbr import DEFAULT_SETTING, LocalBestResponder
 from poker_env.evaluation.ranges import range_policy_of
@@ -52,6 +52,8 @@ def ratio(numerators: np.ndarray, denominators: np.ndarray) -> Ratio:
     a, b, c = y * y - yy, x * y - xy, x * x - xx
     if a <= 0 or y <= 0:
         return Ratio(None, None)
+    if not vary(numerators - x / y * denominators):
+        return Ratio(x / y, None)
     half_width = max(0.0, b * b - a * c) ** 0.5 / a
     return Ratio(x / y, (b / a - half_width, b / a + half_width))
 

@@ -16,9 +16,10 @@ class Estimate:
     mbb_per_hand: float
     sd: float | None
     """Standard deviation per hand, mbb: the sampling units' times the square root of hands per unit, so that the
-    interval is about 1.96 sd / sqrt(hands) either way, whatever the unit. None for a single unit."""
+    interval is about 1.96 sd / sqrt(hands) either way, whatever the unit. None where nothing is known of it."""
     ci95: tuple[float, float] | None
-    """95 % interval, see `margins`; None for a single unit."""
+    """95 % interval, see `margins`; None for a single unit, and where all are the same: how far others would be from
+    them the samples don't tell."""
     hands: int
     units: int
     """Independent samples: deals, or pairs of hands on one deck."""
@@ -35,7 +36,7 @@ class Estimate:
 
     @property
     def standard_error(self) -> float | None:
-        """Of the mean, mbb/hand; None for a single unit."""
+        """Of the mean, mbb/hand; None where nothing is known of it."""
         return None if self.sd is None else self.sd / max(1, self.hands) ** 0.5
 
     def __str__(self) -> str:
@@ -47,15 +48,21 @@ def estimate(samples: ArrayLike, hands: int) -> Estimate:
     """The mean of independent `samples` (mbb per hand of each unit) that took `hands` hands; at least one sample."""
     samples = np.asarray(samples, np.float64)
     units, mean = len(samples), float(samples.mean())
-    if units < 2:
+    if not vary(samples):
         return Estimate(mean, None, None, hands, units)
     deviations = samples - mean
     variance = float((deviations**2).mean())
-    skewness = float((deviations**3).mean()) / variance**1.5 if variance > 0 else 0.0
+    skewness = float((deviations**3).mean()) / variance**1.5
     unit_sd = (variance * units / (units - 1)) ** 0.5
     below, above = margins(unit_sd, skewness, units)
     interval = mean - float(below), mean + float(above)
     return Estimate(mean, unit_sd * (hands / units) ** 0.5, interval, hands, units)
+
+
+def vary(samples: ArrayLike) -> bool:
+    """Whether two of the samples differ by more than rounding: without that they don't say how sure their mean is."""
+    samples = np.asarray(samples, np.float64)
+    return len(samples) > 1 and float(np.ptp(samples)) > 1e-9 * max(1.0, float(np.abs(samples).max()))
 
 
 def margins(sd: ArrayLike, skewness: ArrayLike, n: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

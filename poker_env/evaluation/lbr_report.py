@@ -57,17 +57,20 @@ def evaluate_lbr(
     return LBREvaluation(game, villain, seed, result)
 
 
-def lbr_summary(game: Game, policy: RangePolicy, hands: int = 2_000, seed: int = 0) -> dict[str, dict[str, float]]:
+def lbr_summary(
+    game: Game, policy: RangePolicy, hands: int = 2_000, seed: int = 0
+) -> dict[str, dict[str, float | None]]:
     """What the settings fc, late and fcpa win against a strategy, as a record for JSON.
 
     At 2,000 hands the standard errors are above 100 mbb/hand: enough to tell a sound strategy from a broken one.
     """
-    summary = {}
+    summary: dict[str, dict[str, float | None]] = {}
     for setting in ("fc", "late", "fcpa"):
         result = local_best_response(game, policy, setting, hands, seed)
+        error = result.estimate.standard_error
         summary[setting] = {
             "mbb_per_hand": round(result.estimate.mbb_per_hand, 1),
-            "standard_error": round(result.estimate.standard_error or 0.0, 1),
+            "standard_error": None if error is None else round(error, 1),
             "hands": result.estimate.hands,
         }
     return summary

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from poker_env.errors import UserError, first_line
 from poker_env.files import write_atomically
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -44,3 +50,48 @@ def read_config(folder: Path) -> dict[str, Any]:
 def name_base_model(folder: Path, name: str) -> None:
     """Have an adapter's config say that its base model is `name`."""
     write_atomically(folder / CONFIG, json.dumps({**read_config(folder), BASE_MODEL: name}, indent=2) + "\n")
+
+
+def put_on(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> PeftModel:
+    """The base model with the adapter of a folder, to be trained or only to be asked.
+
+    Raises `UserError` when it is damaged or doesn't fit the model: peft itself leaves out what has no place there, and
+    what the folder lacks as if it were untrained.
+    """
+    from peft import PeftConfig, PeftModelForCausalLM
+
+    require_weights(folder)
+    try:
+        with warnings.catch_warnings():  # on a model without weights, nothing is copied
+            warnings.filterwarnings("ignore", message=".*meta parameter", category=UserWarning)
+            config = PeftConfig.from_pretrained(str(folder))
+            config.inference_mode = not trainable
+            adapted = PeftModelForCausalLM(model, config)
+            loaded = adapted.load_adapter(
+                str(folder),
+                "default",
+                is_trainable=trainable,
+                key_mapping=getattr(model, "_checkpoint_conversion_mapping", {}),
+            )
+    except Exception as error:  # a damaged file: safetensors and peft raise many types
+        raise UserError(f"adapter {folder} can't be loaded: {first_line(error)}") from error
+    misfits = [
+        *_counted(loaded.unexpected_keys, "of its tensors have no place there"),
+        *_counted(loaded.missing_keys, "that belong there are not in it"),
+    ]
+    if misfits:
+        raise UserError(
+            f"adapter {folder} doesn't fit its base model {model.name_or_path}: {', and '.join(misfits)}; use the "
+            "model that it was trained on"
+        )
+    return adapted
+
+
+def _counted(keys: Sequence[str], what: str) -> list[str]:
+    return [f"{len(keys)} {what} ({keys[0]})"] if keys else []
+
+
+def require_model(name: str, option: str, advice: str) -> None:
+    """Raise `UserError` when the model `name`, which `option` says, is an adapter's folder instead."""
+    if (Path(name) / CONFIG).is_file():
+        raise UserError(f"{option} {name} is an adapter, not a model: {advice}")

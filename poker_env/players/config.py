@@ -13,6 +13,7 @@ from poker_env.errors import UserError
 from poker_env.files import write_atomically
 from poker_env.games import Game, make_game
 from poker_env.menu import POT_FRACTIONS
+from poker_env.players.init_kwargs import check_init_kwargs
 from poker_env.prompts import STYLES
 
 FILE_NAME = "poker_config.json"
@@ -73,6 +74,7 @@ class PokerConfig:
             date.fromisoformat(self.date)
         except (TypeError, ValueError) as error:
             raise UserError(f"date {self.date!r} must be a day such as 2026-01-01") from error
+        check_init_kwargs(self.model_init_kwargs, "model_init_kwargs")
 
     def save(self, folder: Path) -> None:
         """Write `poker_config.json` into a folder."""
@@ -84,7 +86,7 @@ class PokerConfig:
         path = folder / FILE_NAME
         try:
             record = json.loads(path.read_text())
-            known = {field.name for field in fields(PokerConfig)}
+            known = {each.name for each in fields(PokerConfig)}
             if set(record) - known:
                 raise UserError(
                     f"{path} has unknown keys {sorted(set(record) - known)}: was it written by a newer version?"

@@ -19,6 +19,7 @@ def trained_folder(name: str) -> Path:
     `org/name@revision` is another branch, tag or commit of it. Only repositories of this project's models are fetched:
     any other name is returned as a path. Raises `UserError` when the Hub gives only a part of the files.
     """
+    name = str(Path(name).expanduser()) if name.startswith("~") else name
     if Path(name).exists() or name.partition("@")[0].count("/") != 1:
         return Path(name)
     repo, _, revision = name.partition("@")

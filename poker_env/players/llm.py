@@ -14,11 +14,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from poker_env.advisor import load_advisor
-from poker_env.errors import UserError, first_line
+from poker_env.errors import UserError
 from poker_env.games import Game
 from poker_env.hand import Answer
 from poker_env.menu import MenuItem, make_menu
-from poker_env.players.adapter import WEIGHTS, adapter_sha256
+from poker_env.players.adapter import WEIGHTS, adapter_sha256, put_on
 from poker_env.players.base_weights import tell_other_weights
 from poker_env.players.chat import Chat
 from poker_env.players.config import FILE_NAME, Answers, PokerConfig
@@ -238,15 +238,9 @@ def load_llm_player(path: str, game: Game) -> LLMPlayer:
 
 
 def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
-    from peft import PeftModel
-
     if not (folder / WEIGHTS).exists():
         raise UserError(f"adapter {folder} has no weights: {WEIGHTS} is missing")
-    base = load_model(config.base_model, init_kwargs=config.model_init_kwargs)
-    try:
-        model = PeftModel.from_pretrained(base, str(folder)).eval()
-    except Exception as error:  # a damaged file: safetensors and peft raise many types
-        raise UserError(f"adapter {folder} can't be loaded: {first_line(error)}") from error
+    model = put_on(load_model(config.base_model, init_kwargs=config.model_init_kwargs), folder).eval()
     tell_other_weights(config, name)
     tokenizer = load_tokenizer(config.base_model, revision=config.model_init_kwargs.get("revision"))
     player = LLMPlayer(model, tokenizer, config, name)

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.quantizers import AutoQuantizationConfig
 from transformers.utils import logging as transformers_logging
 
 from poker_env.errors import UserError, first_line
+from poker_env.players.adapter import require_model
 from poker_env.players.config import BUNDLED
+from poker_env.players.init_kwargs import trusts_remote_code
 
 BUNDLED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """Where the bundled model's unrounded weights are."""
@@ -45,29 +46,31 @@ def load_model(
     Raises `UserError` when there are no such weights, or they don't fit this model or machine.
     """
     transformers_logging.disable_progress_bar()
-    trust = trust_remote_code or trusted()
+    require_model(name, "model", "name its base model, and for the adapter itself its own folder")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    options: dict[str, Any] = {"dtype": dtype or best_dtype(), **(init_kwargs or {})}
+    if "quantization_config" in options:  # which can't be moved later
+        options["device_map"] = {"": device}
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
-            resolve_model(name), dtype=dtype or best_dtype(), trust_remote_code=trust, **_init_kwargs(init_kwargs)
+            resolve_model(name), trust_remote_code=trust_remote_code or trusts_remote_code(), **options
         )
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # a config, its weights, a quantisation's package: libraries raise many types
         raise UserError(_no_model(name, error)) from error
-    if getattr(model, "hf_device_map", None) or getattr(model, "is_quantized", False):  # it is where it belongs
-        return model.eval()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return model.to(device).eval()
+    return (model if "device_map" in options else model.to(device)).eval()
 
 
 def load_tokenizer(
     name: str, *, revision: str | None = None, trust_remote_code: bool = False
 ) -> PreTrainedTokenizerBase:
     """A model's tokenizer, with a pad token and a chat template. Raises `UserError` when there is none."""
-    trust = trust_remote_code or trusted()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            resolve_model(name), trust_remote_code=trust, **({"revision": revision} if revision else {})
+            resolve_model(name),
+            trust_remote_code=trust_remote_code or trusts_remote_code(),
+            **({"revision": revision} if revision else {}),
         )
     except Exception as error:  # damaged files raise many types
         raise UserError(_no_model(name, error)) from error
@@ -76,22 +79,6 @@ def load_tokenizer(
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
-
-
-def trusted() -> bool:
-    """Whether code that comes with weights may be run: no file says so, only who starts the program."""
-    return os.environ.get("POKER_TRUST_REMOTE_CODE", "") == "1"
-
-
-def _init_kwargs(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """As `from_pretrained` takes them: a quantisation in YAML is a mapping."""
-    found = dict(given or {})
-    if isinstance(found.get("quantization_config"), dict):
-        chosen = dict(found["quantization_config"])
-        if {"load_in_4bit", "load_in_8bit"} & chosen.keys():
-            chosen.setdefault("quant_method", "bitsandbytes")
-        found["quantization_config"] = AutoQuantizationConfig.from_dict(chosen)
-    return found
 
 
 def best_dtype() -> torch.dtype:

@@ -237,6 +237,36 @@ def test_offered_tokens_are_the_menu(game, seed, style):
         assert offered_tokens(prompt) == tuple(item.token for item in menu)
 
 
+NOISE = (
+    *("hand A5:", "Hand A5=2", "My hand is A5: suited", "A7: a note", "see A8= or A9:", "Board A1=2 and more", "- A5"),
+    *(
+        "I hold A4: it is strong",
+        "raise to A3 or A4=",
+        "x A0=fold",
+        "* A6: Bet 3",
+        "A5",
+        "bet A2: 3",
+        "Note: A1=fold.",
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    game=st.sampled_from(GAMES),
+    seed=st.integers(0, 2**32),
+    style=st.sampled_from(STYLES),
+    noise=st.lists(st.tuples(st.sampled_from(NOISE), st.integers(0, 30)), max_size=4),
+)
+def test_tokens_elsewhere_in_a_prompt_are_no_offers(game, seed, style, noise):
+    rng = np.random.default_rng(seed)
+    for _, observation, menu in random_hand(game, make_deals(game, 1, seed)[0], rng):
+        lines = text_of(build_messages(observation, menu, style)).splitlines()
+        for line, place in noise:
+            lines.insert(place, line)
+        assert offered_tokens("\n".join(lines)) == tuple(item.token for item in menu)
+
+
 def test_no_tokens_offered():
     assert offered_tokens("") == offered_tokens("Answer with one action token, like A1.") == ()
 

@@ -102,8 +102,7 @@ def test_a_run_against_a_mixture_says_so(tiny_model_dir, tmp_path):
 @pytest.mark.parametrize("start", [train.main, main])
 @pytest.mark.parametrize("villain", ["mix:cfr=1,call=1", "tag"])
 def test_a_villain_without_a_known_policy_is_named_at_once(tiny_model_dir, tmp_path, start, villain, monkeypatch):
-    monkeypatch.setattr("recipes.train.load_model", None)
-    monkeypatch.setattr("recipes.warm_start.load_model", None)
+    monkeypatch.setattr("recipes.config.load_model", None)
     with pytest.raises(UserError) as caught:
         start(arguments(tiny_model_dir, tmp_path, "--advisor", "true", "--villain", villain))
     assert villain in str(caught.value) and "\n" not in str(caught.value)

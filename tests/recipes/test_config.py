@@ -23,7 +23,7 @@ def parse(*argv):
         (["--rewards", "chips=lots"], "'lots' is not a number"),
         (["--baseline", "critic"], "unknown baseline 'critic'"),
         (["--baseline", "leave_one_out"], "needs replicas"),
-        (["--prompt_style", "haiku"], "unknown prompt style 'haiku'"),
+        (["--prompt_style", "haiku"], "unknown prompt_style 'haiku'"),
         (["--gamma", "1.5"], "gamma 1.5"),
         (["--temperature", "0"], "temperature 0"),
         (["--scale_rewards", "group"], "scale_rewards 'group'"),
@@ -33,10 +33,10 @@ def parse(*argv):
         (["--mask_truncated_completions", "true"], "mask_truncated_completions"),
         (["--use_vllm", "true"], "use_vllm"),
         (["--villain", "llm:somebody"], "can't be trained against"),
-        (["--advisor", "maybe"], "Truthy value expected"),
-        (["--menu_fractions", "-1"], "menu fractions"),
+        (["--advisor", "maybe"], "advisor 'maybe' must be true or false"),
+        (["--menu_fractions", "-1"], "menu_fractions"),
         (["--no_such_option", "1"], "no_such_option"),
-        (["--num_epochs", "many"], "invalid int value"),
+        (["--num_epochs", "many"], "num_epochs 'many' must be a whole number"),
         (["--config", "no/such/file.yaml"], "no/such/file.yaml"),
         (["--config"], "--config needs a file, or the name of one of ours: .*kuhn"),
         (["--report_to", "visdom"], "unknown report_to 'visdom'"),
@@ -146,3 +146,38 @@ def test_the_entropy_bonus_falls_in_a_straight_line():
 def test_an_entropy_schedule_needs_a_start_and_an_end(options):
     with pytest.raises(UserError, match="entropy_coef_end"):
         ExploitConfig(game="kuhn", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        (["--game", "kuhn"], 32),  # there are no more
+        (["--game", "leduc"], 192),  # fold, call, raise
+        (["--game", "holdem"], 512),  # the five sizes by default, all-in, call and fold
+        (["--game", "holdem", "--menu_fractions", "0.5"], 256),
+        (["--game", "holdem", "--menu_fractions", "0.5", "--rows_per_epoch", "40"], 40),
+    ],
+)
+def test_with_all_action_there_are_rows_for_every_action_of_a_menu(options, rows):
+    assert parse(*options, "--variance_reduction", "all_action").rows_per_epoch == rows
+
+
+@pytest.mark.parametrize("words", [[], ["none"], [""], ["[]"]])
+def test_a_list_of_a_config_can_be_emptied(words, tmp_path):
+    (tmp_path / "config.yaml").write_text("game: kuhn\nvariance_reduction: [chance, range]\n")
+    config = parse("--config", str(tmp_path / "config.yaml"), "--variance_reduction", *words)
+    assert config.variance_reduction == []
+
+
+def test_a_mapping_may_be_given_on_the_command_line():
+    config = parse(
+        "--game", "kuhn", "--villain", "{cfr: 0.8, lag: 0.2}", "--rewards", "chips", "{name: bluff, weight: 2}"
+    )
+    assert config.villain == "mix:cfr=0.8,lag=0.2"
+    assert config.reward_weights == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("rewards", [["illegal=-1"], ["{name: illegal, args: {penalty: 1}}"], ["{illegal: -0.5}"]])
+def test_an_illegal_answer_is_not_paid_for(rewards):
+    with pytest.raises(UserError, match=r"rewards: .*'illegal' has .* which would pay for illegal answers"):
+        parse("--game", "kuhn", "--rewards", "chips", *rewards)

@@ -136,7 +136,7 @@ def test_a_damaged_adapter_and_wrong_folders_are_refused(adapter, merged, tiny_m
     strange = shutil.copytree(adapter, tmp_path / "strange")
     (strange / "adapter_config.json").write_text("[")
     for source, target, message in (
-        (damaged, tmp_path / "out", "can't be merged"),
+        (damaged, tmp_path / "out", "can't be loaded"),
         (pickled, tmp_path / "out", "it has no adapter_model.safetensors"),
         (strange, tmp_path / "out", "is no adapter's config"),
         (tiny_model_dir, tmp_path / "out", "is no adapter"),

@@ -131,7 +131,7 @@ def test_the_menus_probabilities_are_those_of_the_answers_sampled(hero_parts, ti
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--variance_reduction", "luck"), "unknown variance_reduction luck: choose among chance, range"),
+        (("--variance_reduction", "luck"), "unknown variance_reduction .luck.: choose one of chance, range"),
         (("--variance_reduction", "range", "--baseline", "leave_one_out", "--replicas", "2"), "leave one out"),
         (("--variance_reduction", "all_action", "--scale_rewards", "batch"), "set scale_rewards to none"),
     ],

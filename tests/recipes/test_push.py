@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -322,9 +323,8 @@ def test_the_best_adapter_is_not_given_the_final_one_s_numbers(changed_best, tmp
 )
 def test_what_would_fail_in_the_end_fails_before_training(options, message, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_any")
-    config = parse_config([*training(BASE), "--output_dir", str(tmp_path), "--push_to_hub", *options])
     with pytest.raises(UserError, match=message):
-        Destination.of(config)
+        Destination.of(parse_config([*training(BASE), "--output_dir", str(tmp_path), "--push_to_hub", *options]))
 
 
 def test_training_without_a_token_or_on_a_folder_is_refused_before_it_starts(tiny_model_dir, tmp_path, monkeypatch):
@@ -443,3 +443,26 @@ def test_the_card_tells_what_was_done_to_an_adapter(finished_run):
     exact["estimates"] |= {"exact": {"mbb_per_hand": -948.0, "ci95": [-948.0, -948.0], "hands": 0}}
     exact["estimates"][exact["headline"]] |= {"ci95": [-1132.0, 17.0]}
     assert "It loses to `cfr:weak`." in card_text(replace(published, evaluations=[exact]))
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("Apache 2.0", "did you mean apache-2.0"),
+        ("Apache-2.0", "did you mean apache-2.0"),
+        ("apache_2.0", "did you mean apache-2.0"),
+        ("Apache License 2.0", "did you mean apache-2.0"),
+        ("MIT", "did you mean mit"),
+        ("MIT License", "did you mean mit"),
+        ("apache", "did you mean apache-2.0"),
+        ("Llama 3.1", "did you mean llama3.1"),
+        ("GPLv3", "did you mean"),
+        ("", "give one such as"),
+        ("my own terms", "give one such as"),
+    ],
+)
+def test_a_licence_is_one_that_the_hub_knows(given, hint, tmp_path):
+    with pytest.raises(UserError, match=rf"--license {re.escape(repr(given))} is no identifier.*{hint}") as caught:
+        main([str(tmp_path), "org/name", "--license", given, "--output", str(tmp_path / "card")])
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "card").exists()

@@ -26,10 +26,10 @@ from recipes import train
 from recipes.checkpoints import check_run_folder, epoch_folder, last_complete_checkpoint
 from recipes.config import parse_config
 from recipes.exact import ExactWatch
-from recipes.run_record import command_line
+from recipes.run_record import command_line, require_same_run
 from recipes.solve import main as solve
 from recipes.train import main
-from recipes.watch import best_adapter
+from recipes.watch import best_adapter, untrained
 
 ROOT = Path(__file__).parents[2]
 
@@ -204,6 +204,100 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(finished_run, tin
         strict=True,
     ):
         assert [json.loads(ours)[key] for key in same] == [json.loads(theirs)[key] for key in same]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--game", "leduc"], "game 'kuhn' to 'leduc'"),
+        (["--villain", "call"], "villain 'cfr' to 'call'"),
+        (["--dtype", "bfloat16"], "dtype 'float32' to 'bfloat16'"),
+        (["--lora_r", "8"], "lora_r 16 to 8"),
+        (["--updates_per_epoch", "2"], "updates_per_epoch 1 to 2"),
+        (["--num_iterations", "2"], "num_iterations 1 to 2"),
+        (["--rows_per_epoch", "64"], "rows_per_epoch 32 to 64"),
+        (["--per_device_train_batch_size", "8"], "per_device_train_batch_size 16 to 8"),
+        (["--menu_fractions", "0.5"], r"menu_fractions .* to \[0.5\]"),
+        (["--prompt_style", "classic"], "prompt_style 'compact' to 'classic'"),
+        (["--advisor"], "advisor false to true"),
+        (["--rewards", "chips"], r"rewards \['chips', 'illegal'\] to \['chips'\]"),
+        (["--learning_rate", "1e-4"], "learning_rate 0.001 to 0.0001"),
+        (["--weight_decay", "0.1"], "weight_decay 0.0 to 0.1"),
+        (["--optim", "sgd"], "optim 'adamw_torch_fused' to 'sgd'"),
+        (["--seed", "1"], "seed 42 to 1"),
+        (["--chat_template_kwargs", "{a: 1}"], "chat_template_kwargs null to {'a': 1}"),
+        (
+            ["--beta", "0.1", "--lora_alpha", "8"],
+            "lora_alpha 32 to 8, .*beta 0.0 to 0.1|beta 0.0 to 0.1, lora_alpha 32",
+        ),
+    ],
+)
+def test_a_run_is_not_resumed_as_another(options, message, finished_run, tiny_model_dir):
+    with pytest.raises(UserError, match=rf"--resume can't go on in .*: .*{message}.*; give those it had") as caught:
+        main(arguments(tiny_model_dir, finished_run, "--resume", *options))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_changes_nothing_of_a_run_may_be_another(finished_run, tiny_model_dir, tmp_path):
+    options = ["--num_epochs", "5", "--show_hands", "0", "--eval_hands", "0", "--exact_eval_every", "0"]
+    config = parse_config(arguments(tiny_model_dir, finished_run, "--resume", *options, "--run_name", "x"))
+    require_same_run(finished_run, config)
+    require_same_run(tmp_path, parse_config(arguments(tiny_model_dir, tmp_path, "--resume", "--lora_r", "8")))
+
+
+def test_a_run_of_before_an_option_was_is_resumed(finished_run, tiny_model_dir, tmp_path):
+    record = json.loads((finished_run / "run.json").read_text())
+    del record["config"]["chat_template_kwargs"]
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    more = ["--chat_template_kwargs", "{a: 1}"]
+    require_same_run(tmp_path, parse_config(arguments(tiny_model_dir, tmp_path, "--resume", *more)))
+
+
+@pytest.mark.parametrize(
+    ("trained", "decisions", "said"),
+    [
+        (7, 7, ""),
+        (3, 1200, "trained on 3 of 1,200 decisions (rows_per_epoch is too small for all)"),
+        (0, 9, "trained on 0 of 9 decisions"),
+    ],
+)
+def test_an_epoch_says_where_it_trained_on_a_part_of_its_decisions(trained, decisions, said):
+    found = untrained({"trained_decisions": trained, "decisions": decisions})
+    assert said in found and bool(found) == bool(said)
+
+
+def test_options_that_work_do_so_together(tiny_model_dir, tmp_path):
+    """Of each family of TRL's and transformers' options those that nothing else shows, in one run."""
+    main(
+        arguments(
+            *(tiny_model_dir, tmp_path, "--num_epochs", "2", "--show_hands", "0", "--eval_hands", "0"),
+            *("--updates_per_epoch", "2", "--episodes_per_epoch", "8", "--per_device_train_batch_size", "8"),
+            *("--optim", "adamw_torch", "--adam_beta1", "0.8", "--weight_decay", "0.1", "--adam_epsilon", "1e-7"),
+            *("--lr_scheduler_type", "cosine_with_min_lr", "--lr_scheduler_kwargs", "{min_lr: 0.0001}"),
+            *("--warmup_steps", "1", "--loss_type", "cispo", "--beta", "0.01", "--entropy_coef", "0.01"),
+            *("--gradient_checkpointing", "--gradient_checkpointing_kwargs", "{use_reentrant: false}"),
+            *(
+                "--disable_dropout",
+                "--lora_dropout",
+                "0.1",
+                "--torch_empty_cache_steps",
+                "1",
+                "--max_grad_norm",
+                "0.5",
+            ),
+            *("--full_determinism", "--model_init_kwargs", "{attn_implementation: eager}", "--log_level", "error"),
+            *("--max_grad_norm", "0.5"),
+        )
+    )
+    torch.use_deterministic_algorithms(False)
+    rows = metrics(tmp_path)
+    assert [row["learning_rate"] for row in rows] == pytest.approx([1e-3, 3.25e-4])
+    assert all(np.isfinite(row["loss"]) and row["kl"] is not None for row in rows)
+    state = torch.load(tmp_path / "checkpoint-4" / "optimizer.pt", weights_only=True)
+    group = state["param_groups"][0]
+    assert (group["weight_decay"], group["eps"], group["betas"][0]) == (0.1, 1e-7, 0.8)
+    saved = json.loads((tmp_path / "final" / "poker_config.json").read_text())
+    assert saved["model_init_kwargs"] == {"attn_implementation": "eager"}
 
 
 def test_a_resumed_run_is_not_judged_again_before_training(

@@ -378,3 +378,11 @@ def test_the_entropy_bonus_is_the_mean_entropy_of_the_decisions_tokens(tiny_mode
     }
     trainer.train()
     assert_same_gradient(found.updates[0], expected)
+
+
+def test_cispos_first_gradient_is_dapos(tiny_model_dir, tmp_path):
+    """Its bound caps ratios that are 1 there; TRL's own default would take four fifths off."""
+    trainer, found = make(tiny_model_dir, tmp_path, merged(8), rows_per_epoch=8, loss_type="cispo")
+    expected = policy_gradient(trainer.model, DECISIONS)
+    trainer.train()
+    assert_same_gradient(found.updates[0], expected)

@@ -323,3 +323,32 @@ def test_what_cannot_be_loaded_is_said_in_one_line(name, arguments, message):
     with pytest.raises(UserError, match=message) as error:
         load_reward(name, **arguments)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "weight", "args", "message"),
+    [
+        ("illegal", 1.0, {"penalty": 1}, "penalty 1, which would pay for illegal answers: give a number below 0"),
+        ("illegal", 1.0, {"penalty": "0.5"}, "penalty 0.5, which would pay"),
+        ("illegal", -2.0, {}, "weight -2, which would pay for illegal answers: give one above 0"),
+        ("illegal", 1.0, {"penalty": True}, "penalty True: it must be a finite number"),
+        ("illegal", 1.0, {"penalty": "much"}, "penalty 'much': it must be a finite number"),
+        ("illegal", 1.0, {"penalty": None}, "penalty None: it must be a finite number"),
+        ("bluff", 1.0, {"bonus": [1]}, r"bonus \[1\]: it must be a finite number"),
+        ("bluff", 1.0, {"bonus": float("nan")}, "bonus nan: it must be a finite number"),
+        ("chips", 1.0, {"payoff_scale": 0}, "payoff_scale 0: the chips that count as 1 must be above 0"),
+        ("chips", 1.0, {"payoff_scale": -2}, "payoff_scale -2"),
+    ],
+)
+def test_amounts_that_make_no_sense_are_one_line(name, weight, args, message):
+    with pytest.raises(UserError, match=f"reward function '{name}' has {message}") as caught:
+        load_reward(name, weight, args)
+    assert "\n" not in str(caught.value)
+
+
+def test_amounts_that_do_are_taken():
+    assert load_reward("illegal", 1.0, {"penalty": 0}).args == {"penalty": 0}
+    assert load_reward("illegal", 1.0, {"penalty": "-0.25"}).args == {"penalty": -0.25}
+    assert load_reward("illegal", 0.0).weight == 0
+    assert load_reward("chips", 1.0, {"payoff_scale": None}).args == {"payoff_scale": None}
+    assert load_reward("bluff", -1.0, {"bonus": -0.5}).args == {"bonus": -0.5}

@@ -115,8 +115,21 @@ def test_a_pair_of_hands_cancels_the_cards():
     call, deal = make_player("call", KUHN), Deal((1, 0), 0, seed=3)
     assert payoffs(play(KUHN, both_seats([deal]), call, call)).tolist() == [1000, -1000]
     many = payoffs(play(KUHN, both_seats(make_deals(KUHN, 50, seed=1)), call, call))
-    assert deck_estimate(many).ci95 == (0, 0)
+    assert (deck_estimate(many).mbb_per_hand, deck_estimate(many).ci95) == (0, None)
     assert estimate(many.tolist(), 100).sd > 900
+
+
+@pytest.mark.parametrize("samples", [[5.0, 5.0], [0.0] * 1000, [0.1 + 0.2, 0.3], [1e9, 1e9 + 1e-3], [-750.0] * 20])
+def test_samples_that_are_all_alike_do_not_say_how_sure_their_mean_is(samples):
+    found = estimate(samples, hands=2 * len(samples))
+    assert found.mbb_per_hand == pytest.approx(samples[0])
+    assert (found.ci95, found.sd, found.half_width, found.margin, found.standard_error) == (None,) * 5
+    assert "±" not in str(found)
+
+
+def test_samples_that_hardly_differ_still_have_an_interval():
+    found = estimate([5.0, 5.001], hands=2)
+    assert found.ci95[0] < 5.0 and found.ci95[1] > 5.001
 
 
 class FoldingJack:
