@@ -23,6 +23,7 @@ from poker_env.menu import POT_FRACTIONS
 from poker_env.players.config import PokerConfig
 from poker_env.players.mixture import mixture_spec
 from poker_env.players.models import best_dtype
+from recipes.processes import TIMEOUT, refuse_other_ways
 from recipes.tracking import check_trackers, tell_nobody
 from reward_fns import RewardSpec, read_reward
 
@@ -151,6 +152,7 @@ class ExploitConfig(GRPOConfig):
     )
     learning_rate: float = field(default=1e-5, metadata={"help": "for the adapter"})
     lr_scheduler_type: str = field(default="constant", metadata={"help": "the learning rate's schedule"})
+    ddp_timeout: int = field(default=TIMEOUT, metadata={"help": "seconds that a process waits for the others"})
     gradient_checkpointing: bool = field(default=False, metadata={"help": "trade time for memory; prompts are short"})
 
     def __post_init__(self) -> None:
@@ -160,6 +162,7 @@ class ExploitConfig(GRPOConfig):
         if self.report_to in (None, [None]):  # an empty line of YAML
             self.report_to = "none"
         self._check()
+        refuse_other_ways(vars(self))  # before the processes meet, which they do in `super().__post_init__`
         world = int(os.environ.get("WORLD_SIZE", "1"))
         batch = self.per_device_train_batch_size * world * self.updates_per_epoch
         enough = MOST_ROWS.get(self.make_game().name, math.inf)
@@ -175,12 +178,14 @@ class ExploitConfig(GRPOConfig):
         self.save_strategy, self.save_steps, self.save_total_limit = "steps", self.steps_per_epoch, 2
         self.logging_strategy, self.logging_steps = "steps", self.steps_per_epoch
         self.disable_tqdm = True
+        self.ddp_broadcast_buffers = False  # at each forward, of which the processes make different numbers
         self.use_cpu = not torch.cuda.is_available()
         self.bf16 = self.model_dtype() == torch.bfloat16
         self.reward_weights = [spec.weight for spec in self.reward_specs()]
         # The rollout scales by the decisions' standard deviation; the trainer's would be that of merged rows.
         self.scale_advantages, self.scale_rewards = self.scale_rewards == "batch", "none"
         super().__post_init__()
+        self._n_gpu = min(self.n_gpu, 1)  # a process has one: the stock trainer would split a tree over all it sees
         self.run_name = self.run_name or Path(str(self.output_dir)).name
 
     def poker(self) -> PokerConfig:
