@@ -6,13 +6,18 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from poker_env.errors import UserError
+
+PATIENCE = 10.0
+"""Seconds until a process other than the main one says what is wrong. The launcher ends it before, as a rule."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,11 +73,20 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's `main` and exit: 0, or 2 after the one line of a `UserError`, or 130 after Ctrl-C."""
+    """Run a script's `main` and exit: 0, or 2 after the one line of a `UserError`, or 130 after Ctrl-C.
+
+    Of several processes the main one says what is wrong. Another one does where it alone met it.
+    """
+    process = int(os.environ.get("RANK", "0"))
+    if process > 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # even where it waits for the others, and without a word
     try:
         main()
     except UserError as error:
-        print("error:", *str(error).splitlines(), file=sys.stderr)
+        if process > 0:
+            time.sleep(PATIENCE)  # what ends the main process ends this one, too
+        said = f"error in process {process}:" if process > 0 else "error:"
+        print(said, *str(error).splitlines(), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

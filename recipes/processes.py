@@ -66,7 +66,7 @@ def refuse_other_ways(options: Mapping[str, Any], environment: Mapping[str, str]
     for option in ("fsdp", "deepspeed", "parallelism_config", "torch_compile", "torch_compile_backend"):
         if options.get(option):
             raise UserError(
-                f"{option} {options[option]} is not supported: each process holds the whole model, as it is; leave it out"
+                f"{option} {options[option]} is not supported: a process holds the whole model, as it is; leave it out"
             )
 
 
@@ -110,6 +110,13 @@ def gather_to_main(items: Sequence[T]) -> list[T]:
         for own, piece in zip(found, pieces or (), strict=bool(pieces)):
             own += piece
     return [item for own in found for item in own]
+
+
+def part() -> None:
+    """Wait for the others once more, then work alone: what the main process still does, nobody waits for."""
+    if processes() > 1:
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 def everywhere(value: T) -> list[T]:

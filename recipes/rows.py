@@ -8,8 +8,8 @@ however unevenly the decisions fall.
 With the all-action gradient a decision is a row for every answer it might have given, each standing for as many
 decisions as it was probable: what the answers sampled are on average.
 
-One thing is taken otherwise. Where an update clips a probability ratio (never at an epoch's first one), the sign of the
-mean advantage decides, not that of each decision's; `loss_type: cispo` has no such sign.
+One thing is taken otherwise. Where an update clips a probability ratio (never at an epoch's first one), the sign of
+the mean advantage decides, not that of each decision's; `loss_type: cispo` has no such sign.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def training_rows(
     padding = count - len(rows)
     total = np.sum([_mean_credit(row) for row in rows], axis=0) if rows else np.zeros(len(weights))
     balance = tuple(map(float, -total / padding))
-    return rows + [Row((pad_token_id,), (pad_token_id,), balance, decisions=0)] * padding
+    answer = (pad_token_id,) * 2  # the stock trainer takes figures of one token each for figures of whole answers
+    return rows + [Row((pad_token_id,), answer, balance, decisions=0)] * padding
 
 
 def merge(rows: Sequence[Row]) -> list[Row]:

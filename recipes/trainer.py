@@ -13,7 +13,7 @@ import torch
 from trl import GRPOTrainer
 
 from poker_env.players.token_tree import TokenTree
-from recipes.processes import everywhere, total
+from recipes.processes import everywhere, processes, total
 from recipes.rows import Ids
 
 # At each checkpoint peft looks on the Hub whether the vocabulary grew, and says when it can't. It never does here.
@@ -38,6 +38,7 @@ class TreeTrainer(GRPOTrainer):
     """
 
     _buffered_inputs: list[Inputs] | None  # the stock trainer's
+    entropy_coef: float
 
     entropy_of_answers = False
     """Whether the entropy is that of the choice among an epoch's answers to a prompt, not of the whole vocabulary."""
@@ -170,8 +171,8 @@ def _regrouped(batches: Sequence[Inputs], updates: int, rng: np.random.Generator
     """The same rows in as many batches, none of which ends amid a prompt's rows; padding is dealt out evenly.
 
     The batches of each of so many `updates` follow one another. Prompts that begin alike lie together, but in which
-    update is random where there are several: all processes deal the prompts out alike. A batch without any row gets
-    one that weighs nothing, for all processes have to go through as many.
+    update is random where there are several: all processes deal the prompts out alike. The stock trainer needs batches
+    of one size from all processes, none of them empty: they are filled up with copies of a row, which weigh nothing.
     """
     whole = {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
     trained = whole["tool_mask"].any(dim=1).tolist()
@@ -186,7 +187,8 @@ def _regrouped(batches: Sequence[Inputs], updates: int, rng: np.random.Generator
             chosen.append([row for rows in own[batch.start : batch.stop] for row in rows])
     padding = [row for row, weighs in enumerate(trained) if not weighs]
     rows = [[*own, *padding[place :: len(batches)]] for place, own in enumerate(chosen)]
-    return [{name: _taken(values, own) for name, values in whole.items()} if own else _idle(whole) for own in rows]
+    size = 1 if processes() == 1 else max(everywhere(max(map(len, rows))))
+    return [_filled(whole, own, max(size, len(own))) for own in rows]
 
 
 def _by_update(rows: Mapping[Ids, int], updates: int, rng: np.random.Generator) -> list[set[Ids]]:
@@ -214,10 +216,12 @@ def _cut(sizes: Sequence[int], parts: int) -> list[range]:
     return cuts
 
 
-def _idle(whole: Inputs) -> Inputs:
-    """A batch of one row, which weighs nothing."""
-    batch = {name: _taken(values, [0]) for name, values in whole.items()}
-    return {**batch, "tool_mask": torch.zeros_like(batch["tool_mask"])}
+def _filled(whole: Inputs, rows: Sequence[int], size: int) -> Inputs:
+    """The batch of some rows, and of copies of one that weigh nothing."""
+    copies = [rows[0] if rows else 0] * (size - len(rows))
+    batch = {name: _taken(values, [*rows, *copies]) for name, values in whole.items()}
+    batch["tool_mask"][len(rows) :] = 0
+    return batch
 
 
 def _joined(parts: Sequence[Any]) -> Any:
