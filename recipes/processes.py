@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from transformers import Trainer
 
 from poker_env.errors import UserError
 
@@ -68,6 +69,21 @@ def refuse_other_ways(options: Mapping[str, Any], environment: Mapping[str, str]
             raise UserError(
                 f"{option} {options[option]} is not supported: a process holds the whole model, as it is; leave it out"
             )
+
+
+def expect_gradients(trainer: Trainer) -> None:
+    """Tell `DistributedDataParallel` to look for weights without a gradient only where there are some.
+
+    Such as those of an adapter that is on a vision tower, too. Looking takes time, and a warning where there are none.
+    """
+    handler = trainer.accelerator.ddp_handler
+    if processes() == 1 or handler is None or trainer.args.ddp_find_unused_parameters is not None:
+        return
+    model: Any = trainer.model
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    tokens = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+    found = torch.autograd.grad(model(input_ids=tokens).logits.sum(), trained, allow_unused=True)
+    handler.find_unused_parameters = any(gradient is None for gradient in found)
 
 
 def share_of(count: int, process: int | None = None, of: int | None = None) -> range:

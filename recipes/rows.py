@@ -80,8 +80,7 @@ def training_rows(
     padding = count - len(rows)
     total = np.sum([_mean_credit(row) for row in rows], axis=0) if rows else np.zeros(len(weights))
     balance = tuple(map(float, -total / padding))
-    answer = (pad_token_id,) * 2  # the stock trainer takes figures of one token each for figures of whole answers
-    return rows + [Row((pad_token_id,), answer, balance, decisions=0)] * padding
+    return rows + [Row((pad_token_id,), (pad_token_id,), balance, decisions=0)] * padding
 
 
 def merge(rows: Sequence[Row]) -> list[Row]:

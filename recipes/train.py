@@ -43,7 +43,7 @@ from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
 from recipes.exact import ExactWatch
 from recipes.metrics import read_metrics
-from recipes.processes import gather_to_main, is_main, on_main, part, share_of
+from recipes.processes import expect_gradients, gather_to_main, is_main, on_main, part, share_of
 from recipes.push import Destination, push
 from recipes.rollout import Rollout, trl_reward_functions
 from recipes.run_record import WARM_START, command_line, write_run_record
@@ -174,6 +174,7 @@ def make_trainer(
         rollout_func=rollout,
         callbacks=list(callbacks),
     )
+    expect_gradients(trainer)
     trainer.remove_callback(PrinterCallback)
     trainer.entropy_of_answers = "all_action" in config.variance_reduction
     return trainer

@@ -18,10 +18,15 @@ from recipes.rows import Ids
 
 # At each checkpoint peft looks on the Hub whether the vocabulary grew, and says when it can't. It never does here.
 warnings.filterwarnings("ignore", message="Could not find a config file in|Unable to fetch remote file", module="peft")
+# What accelerate and the stock trainer know this option by, torch is about to rename.
+warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
 
 ROWS_PER_TREE = 64
 """Rows forwarded together, beside those with the same prompt as the last: more share more, but every token of a tree
 is compared with every other one."""
+
+PER_TOKEN = {"completion_ids", "completion_mask", "tool_mask", "old_per_token_logps", "ref_per_token_logps"}
+"""What the stock trainer has for each token of the answers."""
 
 Inputs = dict[str, Any]
 """What the stock trainer makes of a batch: tensors with one row for each, by name."""
@@ -64,8 +69,14 @@ class TreeTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
     def _generate_and_score_completions(self, inputs: list[Inputs]) -> Inputs:
-        """The stock trainer's epoch of rows."""
+        """The stock trainer's epoch of rows.
+
+        Its answers have two tokens or more: the stock trainer takes figures of one token for those of whole answers.
+        """
         output: Inputs = super()._generate_and_score_completions(inputs)
+        if output["completion_ids"].shape[1] == 1:
+            for name in PER_TOKEN & output.keys():
+                output[name] = torch.nn.functional.pad(output[name], (0, 1))
         prompts = zip(output["prompt_ids"], output["prompt_mask"].bool(), strict=True)
         elsewhere = {
             tuple(ids[kept].tolist()): own.get("elsewhere") for own, (ids, kept) in zip(inputs, prompts, strict=True)

@@ -8,6 +8,7 @@ writes the adapter `runs/kuhn_start/warm_start`, for `recipes/train.py --adapter
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -45,7 +46,7 @@ from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
 from recipes.exact import ExactWatch, describe
 from recipes.imitation import Decision, Imitated, examples_of
-from recipes.processes import everywhere, is_main, on_main, part, processes, share_of
+from recipes.processes import everywhere, expect_gradients, is_main, on_main, part, processes, share_of
 from recipes.run_record import WARM_START
 from recipes.token_tree import Example, divergence, token_tree
 
@@ -192,6 +193,7 @@ class ImitationTrainer(SFTTrainer):
             peft_config=config.lora(),
             callbacks=list(callbacks),
         )
+        expect_gradients(self)
         self.remove_callback(PrinterCallback)
         self.args._n_gpu = min(self.args.n_gpu, 1)  # see `ExploitConfig`
 
@@ -202,11 +204,11 @@ class ImitationTrainer(SFTTrainer):
         return DataLoader(batches, collate_fn=lambda one: self._collate(*one))  # type: ignore[arg-type]
 
     def _collate(self, batch: Sequence[int]) -> dict[str, torch.Tensor]:
-        """The tree of this process's share of a batch, and what its mean counts in the mean of all processes'."""
+        """The tree of this process's share of a batch; the processes' losses have the mean of the whole batch."""
         own = share_of(len(batch))
-        places = batch[own.start : own.stop] or batch[:1]  # there are more processes than examples: it counts 0
+        places = batch[own.start : own.stop] or batch[:1]  # fewer examples than processes: that one counts nothing
         tree = token_tree([self._examples[place] for place in places])
-        return {**tree, "share": torch.tensor(len(own) * processes() / len(batch))}
+        return {**tree, "examples": torch.tensor(len(batch) / processes() if own else math.inf)}
 
     def compute_loss(
         self,
@@ -217,7 +219,7 @@ class ImitationTrainer(SFTTrainer):
     ) -> torch.Tensor:
         """The batch's mean."""
         whole, astray = divergence(model, inputs, self._sampling_temperature)
-        return inputs["share"] * (whole + (LEGALITY - 1) * self.state.global_step / self.state.max_steps * astray)
+        return whole + (LEGALITY - 1) * self.state.global_step / self.state.max_steps * astray
 
 
 def batches_of(count: int, size: int, steps: int, seed: int) -> list[list[int]]:

@@ -1,6 +1,7 @@
-"""Training runs on known hands, by one process or several that a launcher starts with this file; see test_processes."""
+"""Trains on known hands, in one process or in several that a launcher starts with this file; see test_processes."""
 
 import contextlib
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -19,14 +20,14 @@ from recipes.train import make_trainer
 
 
 class MadeUp:
-    """A rollout of decisions that are known beforehand, `merged` and dealt out as played ones are."""
+    """A rollout of decisions that are known beforehand, merged and dealt out as played ones are."""
 
-    def __init__(self, decisions, weights, seed=0):
-        self.decisions, self.weights, self.seed = decisions, weights, seed
+    def __init__(self, decisions, weights):
+        self.decisions, self.weights = decisions, weights
 
     def __call__(self, prompts, trainer):
         process, count = trainer.accelerator.process_index, trainer.accelerator.num_processes
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(trainer.state.global_step)
         size = len(prompts) * count
         rows = training_rows(self.decisions, size, weights=self.weights, scale=False, pad_token_id=0, rng=rng)
         share = deal_out(rows, count)[process]
@@ -73,14 +74,15 @@ def run(model_dir, output_dir, case):
         "game": "kuhn",
         "dtype": "float32",
         "num_epochs": 2,
-        "learning_rate": 1e-2,
+        "optim": "sgd",
+        "learning_rate": 1e-4,
         "max_grad_norm": 0,
         "rewards": "chips bluff=2.0",
         "model_name_or_path": model_dir,
         "output_dir": output_dir,
         **case["options"],
     }
-    options["per_device_train_batch_size"] = case["batch"] // processes_to_be()
+    options["per_device_train_batch_size"] = case["batch"] // int(os.environ.get("WORLD_SIZE", "1"))
     config = parse_config([word for key, value in options.items() for word in (f"--{key}", *str(value).split())])
     tokenizer = load_tokenizer(str(model_dir))
     decisions = case.get("decisions")
@@ -106,12 +108,6 @@ def run(model_dir, output_dir, case):
     }
 
 
-def processes_to_be():
-    import os
-
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 @contextlib.contextmanager
 def small_trees(rows):
     usual, recipes.trainer.ROWS_PER_TREE = recipes.trainer.ROWS_PER_TREE, rows
@@ -124,9 +120,9 @@ def small_trees(rows):
 def run_all(model_dir, output_dir, cases):
     """What each of the cases, by name, gives."""
     found = {}
-    for name, case in cases.items():
+    for place, (name, case) in enumerate(cases.items()):
         with small_trees(case.get("rows_per_tree", 2)):
-            found[name] = run(model_dir, Path(output_dir) / name, case)
+            found[name] = run(model_dir, Path(output_dir) / str(place), case)
     return found
 
 
