@@ -64,11 +64,16 @@ def refuse_other_ways(options: Mapping[str, Any], environment: Mapping[str, str]
     backend = environment.get("ACCELERATE_DYNAMO_BACKEND", "no")
     if backend.lower() not in ("no", ""):
         raise UserError(f"torch dynamo ({backend}) is not supported: launch with --dynamo_backend no")
-    for option in ("fsdp", "deepspeed", "parallelism_config", "torch_compile", "torch_compile_backend"):
+    for option in (
+        "fsdp",
+        "deepspeed",
+        "parallelism_config",
+        "torch_compile",
+        "torch_compile_backend",
+        "ddp_static_graph",
+    ):
         if options.get(option):
-            raise UserError(
-                f"{option} {options[option]} is not supported: a process holds the whole model, as it is; leave it out"
-            )
+            raise UserError(f"{option} {options[option]} is not supported: a process trains the whole model as it is")
 
 
 def expect_gradients(trainer: Trainer) -> None:
