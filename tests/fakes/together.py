@@ -103,6 +103,7 @@ def run(model_dir, output_dir, case):
         "logs": [entry for entry in trainer.state.log_history if "loss" in entry],
         "weights": {name: w.detach().clone() for name, w in trainer.model.named_parameters() if w.requires_grad},
         "trees": everywhere(len(trees)),
+        "split": everywhere(bool(trainer._elsewhere)),
         "processes": processes(),
         "played": None if decisions is not None else rollout.epoch,
     }

@@ -51,7 +51,8 @@ QUICK = {
     "more rows than there is room for, a prompt split": {
         "options": {"rows_per_epoch": 24, "num_epochs": 1, **MENUS},
         "batch": 4,
-        "decisions": made_up_decisions(2, 40, menus=True),
+        "split": True,
+        "decisions": made_up_decisions(14, 40, menus=True),
     },
     "a process without a row": {
         "options": {"rows_per_epoch": 8, "num_epochs": 1, **MENUS},
@@ -61,7 +62,8 @@ QUICK = {
     "a prompt that fits in no process": {
         "options": {"rows_per_epoch": 6, "num_epochs": 1, **MENUS},
         "batch": 2,
-        "decisions": made_up_decisions(5, 1, menus=True),
+        "split": True,
+        "decisions": made_up_decisions(1, 1, menus=True),
     },
     "five deals of Kuhn": {"options": {"episodes_per_epoch": 5, "entropy_coef": 0.1, **KUHN}, "batch": 2},
     "all actions in Kuhn": {"options": {"episodes_per_epoch": 45, **MENUS, **KUHN}, "batch": 8},
@@ -105,7 +107,7 @@ def together(model_dir, folder, cases):
     folder.mkdir(exist_ok=True)
     (folder / "cases.pickle").write_bytes(pickle.dumps((str(model_dir), cases)))
     command = [*LAUNCH, str(ROOT / "tests" / "fakes" / "together.py"), str(folder)]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return pickle.loads((folder / "found.pickle").read_bytes())
 
@@ -136,6 +138,7 @@ def test_two_processes_have_the_gradient_the_figures_and_the_adapter_of_one(tiny
     one, two = run_all(tiny_model_dir, tmp_path / "one", cases), together(tiny_model_dir, tmp_path / "two", cases)
     for name in cases:
         assert_same(name, one[name], two[name])
+        assert two[name]["split"] == [cases[name].get("split", False)] * 2, name
     assert any(first != second for first, second in (found["trees"] for found in two.values()))
 
 
