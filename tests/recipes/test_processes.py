@@ -14,11 +14,15 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 from together import made_up_decisions, run_all
+from trl import GRPOConfig
 
 from poker_env.errors import UserError
 from poker_env.evaluation.match import Match, evaluate
 from poker_env.games import make_game
 from poker_env.players import make_player
+from recipes import cli
+from recipes.config import parse_config
+from recipes.evaluate import main as judge
 from recipes.processes import refuse_other_ways, share_of
 from recipes.rows import Row, deal_out, training_rows
 from recipes.trainer import _cut
@@ -325,3 +329,38 @@ def test_what_would_take_the_model_apart_is_refused(environment, options, said):
         refuse_other_ways(options, environment)
     assert len(str(refused.value).splitlines()) == 1
     refuse_other_ways({"fsdp": None, "torch_compile": False}, {"ACCELERATE_DYNAMO_BACKEND": "no"})
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", "error: no\n"), ("3", "error in process 3: no\n")])
+def test_who_met_a_mistake_alone_says_so_after_a_while(monkeypatch, capsys, rank, said):
+    """By then the launcher has ended it, if the main process met it, too."""
+    waited = []
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr(cli.time, "sleep", waited.append)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+
+    def main():
+        raise UserError("no")
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(main)
+    assert ended.value.code == 2 and capsys.readouterr().err == said
+    assert waited == ([] if rank == "0" else [cli.PATIENCE])
+
+
+def test_an_evaluation_is_not_started_several_times(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="in one process"):
+        judge(["--hero", "tag"])
+
+
+def test_a_process_trains_on_one_gpu_of_several(monkeypatch, tiny_model_dir, tmp_path):
+    usual = GRPOConfig.__post_init__
+
+    def seeing_four(config):
+        usual(config)
+        config._n_gpu = 4
+
+    monkeypatch.setattr(GRPOConfig, "__post_init__", seeing_four)
+    config = parse_config(["--model_name_or_path", str(tiny_model_dir), "--output_dir", str(tmp_path)])
+    assert config.n_gpu == 1
