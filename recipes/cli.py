@@ -16,8 +16,8 @@ from typing import NoReturn
 
 from poker_env.errors import UserError
 
-PATIENCE = 10.0
-"""Seconds until a process other than the main one says what is wrong. The launcher ends it before, as a rule."""
+PATIENCE = 5.0
+"""Seconds until a process says what may be another one's doing. When that one ends, the launcher ends this one."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,6 +76,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's `main` and exit: 0, or 2 after the one line of a `UserError`, or 130 after Ctrl-C.
 
     Of several processes the main one says what is wrong. Another one does where it alone met it.
+    Any other exception is raised.
     """
     process = int(os.environ.get("RANK", "0"))
     if process > 0:
@@ -91,4 +92,8 @@ def run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # it may be that another process, which has said why, is gone
+            time.sleep(PATIENCE)
+        raise
     sys.exit(0)

@@ -152,7 +152,8 @@ def run_recipe(folder, model_dir, processes, *options, batch=8, expected=0):
     sizes = ["--per_device_train_batch_size", str(batch // processes), "--warm_start_batch_size", str(10 // processes)]
     usual = ["--game", "kuhn", "--dtype", "float32", "--model_name_or_path", str(model_dir), "--show_hands", "0"]
     command = [*launch, str(ROOT / "recipes" / "train.py"), "--output_dir", str(folder), *usual, *sizes, *options]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=500, cwd=folder.parent)
+    here = {**ENVIRONMENT, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder.parent}"}
+    done = subprocess.run(command, env=here, capture_output=True, text=True, timeout=500, cwd=folder.parent)
     assert done.returncode == expected, done.stderr
     return done
 
@@ -219,6 +220,21 @@ def test_what_the_main_process_alone_meets_ends_both(tiny_model_dir, tmp_path):
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
     assert said.startswith(f"error: can't write {run / 'hands'}")
     assert 'train.py", line' not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_one_process_alone_meets_is_said_once(tiny_model_dir, tmp_path, rank):
+    (tmp_path / "alone.py").write_text(
+        "import os\nfrom poker_env.errors import UserError\n\n"
+        f"def alone(hand):\n    if os.environ['RANK'] == '{rank}':\n        raise UserError('it is full')\n"
+        "    return [0.0] * len(hand.hero_decisions)\n"
+    )
+    rewards = ["--rewards", "chips", "alone:alone", "--eval_hands", "0", "--num_epochs", "1"]
+    done = run_recipe(tmp_path / "run", tiny_model_dir, 2, *rewards, expected=1)
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    assert "it is full" in said and said.startswith(("error:", "error in process 1:")[rank])
+    assert 'rollout.py", line' not in done.stderr
 
 
 @pytest.mark.slow
