@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from poker_env.errors import UserError
@@ -24,3 +25,14 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise UserError(f"can't write {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Of the processes of a machine only one at a time comes past here; the lock ends with its process."""
+    with path.open("w") as file:
+        with contextlib.suppress(ImportError):  # where there is no such lock, they may do the same work twice
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

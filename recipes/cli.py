@@ -6,13 +6,18 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from poker_env.errors import UserError
+
+PATIENCE = 5.0
+"""Seconds until a process says what may be another one's doing. When that one ends, the launcher ends this one."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,13 +83,27 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's `main` and exit: 0, or 2 after the one line of a `UserError`, or 130 after Ctrl-C."""
+    """Run a script's `main` and exit: 0, or 2 after the one line of a `UserError`, or 130 after Ctrl-C.
+
+    Of several processes the main one says what is wrong. Another one does where it alone met it.
+    Any other exception is raised.
+    """
+    process = int(os.environ.get("RANK", "0"))
+    if process > 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # even where it waits for the others, and without a word
     try:
         main()
     except UserError as error:
-        print("error:", *str(error).splitlines(), file=sys.stderr)
+        if process > 0:
+            time.sleep(PATIENCE)  # what ends the main process ends this one, too
+        said = f"error in process {process}:" if process > 0 else "error:"
+        print(said, *str(error).splitlines(), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # it may be that another process, which has said why, is gone
+            time.sleep(PATIENCE)
+        raise
     sys.exit(0)

@@ -30,6 +30,7 @@ from poker_env.players.mixture import mixture_spec
 from poker_env.players.models import best_dtype, load_model, load_tokenizer
 from recipes.given import read_command_line, read_config
 from recipes.options import PATHS, SET, check_bounds, check_choices, default_of, refuse, refuse_overwritten
+from recipes.processes import TIMEOUT, refuse_other_ways
 from recipes.tracking import check_trackers, tell_nobody
 from recipes.values import chosen, converted, shown
 from reward_fns import RewardSpec, read_reward, reward_list
@@ -174,6 +175,7 @@ class ExploitConfig(GRPOConfig):
     )
     learning_rate: float = field(default=1e-5, metadata={"help": "for the adapter"})
     lr_scheduler_type: str = field(default="constant", metadata={"help": "the learning rate's schedule"})
+    ddp_timeout: int = field(default=TIMEOUT, metadata={"help": "seconds that a process waits for the others"})
     gradient_checkpointing: bool = field(default=False, metadata={"help": "trade time for memory; prompts are short"})
 
     def __post_init__(self) -> None:
@@ -189,6 +191,7 @@ class ExploitConfig(GRPOConfig):
                 setattr(self, name, expand_home(getattr(self, name)))
         if self.report_to is None:
             self.report_to = "none"
+        refuse_other_ways()  # before the processes meet, which they do in `super().__post_init__`
         world = int(os.environ.get("WORLD_SIZE", "1"))
         check_choices(vars(self))
         check_bounds(vars(self), world)
@@ -205,15 +208,17 @@ class ExploitConfig(GRPOConfig):
         self.save_strategy, self.save_steps, self.save_total_limit = "steps", self.steps_per_epoch, 2
         self.logging_strategy, self.logging_steps = "steps", self.steps_per_epoch
         self.disable_tqdm = True
+        self.ddp_broadcast_buffers = False  # at each forward, of which the processes make different numbers
+        self.router_aux_loss_coef = 0.0
         self.use_cpu = not torch.cuda.is_available()
         self.bf16, self.fp16 = (self.model_dtype() == dtype for dtype in (torch.bfloat16, torch.float16))
-        self.ddp_broadcast_buffers = False
         self.reward_weights = [spec.weight for spec in self.reward_specs()]
         if self.loss_type == "cispo":
             self.epsilon_high = vars(self)["epsilon_high"] or CISPO_BOUND
         # The rollout scales by the decisions' standard deviation; the trainer's would be that of merged rows.
         self.scale_advantages, self.scale_rewards = self.scale_rewards == "batch", "none"
         super().__post_init__()
+        self._n_gpu = min(self.n_gpu, 1)  # a process has one: the stock trainer would split a tree over all it sees
         self.run_name = self.run_name or Path(str(self.output_dir)).name
         refuse_overwritten(written, vars(self))
 

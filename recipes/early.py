@@ -63,11 +63,6 @@ def _check_optimizer(config: ExploitConfig) -> None:
 def _check_adapter(config: ExploitConfig) -> None:
     """Put the adapter on the model's layers, without weights."""
     model = skeleton(config.model_name_or_path, config.model_init_kwargs, trust_remote_code=config.trust_remote_code)
-    if config.router_aux_loss_coef and not hasattr(model.config.get_text_config(), "output_router_logits"):
-        raise UserError(
-            f"router_aux_loss_coef {config.router_aux_loss_coef} is for mixtures of experts, which "
-            f"{config.model_name_or_path} is not: leave it out"
-        )
     if config.adapter is not None:
         put_on(model, Path(config.adapter))
         return

@@ -16,6 +16,7 @@ robin. docs/evaluation.md explains the numbers.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from argparse import Namespace
@@ -48,6 +49,8 @@ LBR_SPECS = "lbr:fc, lbr:late, lbr:fcpa, lbr:eight (a local best response: a low
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run an evaluation from command-line arguments; raises `UserError` for those that make no sense."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("an evaluation plays in one process: start it with 'python recipes/evaluate.py'")
     given = list(sys.argv[1:] if argv is None else argv)
     command = shlex.join(["python", "recipes/evaluate.py", *given])
     if given[:1] == [TOURNAMENT]:

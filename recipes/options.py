@@ -19,7 +19,7 @@ from poker_env.prompts import STYLES
 from recipes.values import chosen, shown
 
 WORKS = {
-    "model": ("trust_remote_code", "disable_dropout", "router_aux_loss_coef"),
+    "model": ("trust_remote_code", "disable_dropout"),
     "batch": ("per_device_train_batch_size", "num_iterations"),
     "loss": (
         "loss_type",
@@ -38,7 +38,7 @@ WORKS = {
     "schedule": ("lr_scheduler_kwargs", "warmup_steps"),
     "hardware": (
         *("tf32", "gradient_checkpointing_kwargs", "torch_empty_cache_steps", "full_determinism", "seed"),
-        *("ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_static_graph", "ddp_backend", "ddp_timeout"),
+        *("ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_backend"),
     ),
     "folder and logging": (
         *("output_dir", "log_level", "log_level_replica", "log_on_each_node"),
@@ -64,6 +64,7 @@ SET = {
     "use_cpu": "a GPU is used where there is one: set CUDA_VISIBLE_DEVICES to hide it",
     "bf16": "it follows from dtype",
     "fp16": "it follows from dtype",
+    "router_aux_loss_coef": "an adapter leaves a mixture's router as it is, and rows are forwarded as trees",
     "reward_weights": "the weights are in rewards",
     "ddp_broadcast_buffers": "processes forward different numbers of batches",
 }
@@ -166,6 +167,7 @@ REFUSED = {
     **dict.fromkeys(
         ("fsdp", "fsdp_config", "deepspeed", "parallelism_config", "ds3_gather_for_generation"), _SHARDING
     ),
+    "ddp_static_graph": "processes forward different numbers of batches",
     "auto_find_batch_size": "an epoch is one batch: lower per_device_train_batch_size",
     "logging_first_step": "every epoch is logged",
     "save_only_model": "without its optimizer a run can't be resumed",

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from accelerate.utils import gather_object
 from trl import GRPOTrainer
 
 from poker_env.evaluation.credit import HandCredit
@@ -24,8 +23,9 @@ from poker_env.players.llm import LLMPlayer
 from poker_env.table import play
 from recipes.config import ExploitConfig
 from recipes.luck import LuckRemover
+from recipes.processes import everywhere, share_of
 from recipes.returns import FloatArray, discounted_returns, leave_one_out_baseline, returns_from_start
-from recipes.rows import Decision, Row, to_trl, training_rows
+from recipes.rows import Decision, Row, deal_out, to_trl, training_rows
 
 
 @dataclass(frozen=True)
@@ -84,25 +84,27 @@ class Rollout:
         trainer.entropy_coef = self.config.entropy_coef_at(epoch)
         hero = self.hero(trainer.accelerator.unwrap_model(trainer.model), trainer.state.global_step)
         trainer.end_ids = hero.end_ids
-        first, count = self._share_of_deals(trainer.accelerator.process_index, trainer.accelerator.num_processes)
+        process, processes = trainer.accelerator.process_index, trainer.accelerator.num_processes
+        first, count = self._share_of_deals(process, processes)
         deals_per_epoch = self.config.episodes_per_epoch // self.config.replicas
         deals = make_deals(self.game, count, self.config.seed, start=epoch * deals_per_epoch + first)
         self.hands = play(self.game, deals, hero, self.villain, self.config.replicas)
-        seconds = time.monotonic() - started
+        seconds = max(everywhere(time.monotonic() - started))
         returns = [discounted_returns(self._rewards_of(hand), self.config.gamma) for hand in self.hands]
         starts = returns_from_start(returns).reshape(-1, len(self.rewards))
         credits = self._luck.credits(self.hands, hero) if self._luck is not None else []
-        played = gather_object([self._decisions(hero, returns, self._baselines(starts), credits)])  # by process
+        played = everywhere(self._decisions(hero, returns, self._baselines(starts), credits))
         rows = training_rows(
             [decision for decisions in played for decision in decisions],
-            len(prompts) * trainer.accelerator.num_processes,
+            len(prompts) * processes,
             weights=[spec.weight for spec in self.rewards],
             scale=self.config.scale_advantages,
             pad_token_id=self._tokenizer.pad_token_id,
             rng=np.random.default_rng((self.config.seed, epoch)),
         )
         self.epoch = self._summary(first, starts, credits, played, rows, seconds)
-        return to_trl(rows[trainer.accelerator.process_index :: trainer.accelerator.num_processes])
+        share = deal_out(rows, processes)[process]
+        return to_trl(share.rows, share.elsewhere)
 
     def hero(self, model: Any, step: int) -> LLMPlayer:
         """The model as a player, as it is after so many optimizer steps."""
@@ -131,9 +133,8 @@ class Rollout:
 
     def _share_of_deals(self, process: int, processes: int) -> tuple[int, int]:
         """First deal and number of deals of a process: as even as it goes."""
-        deals = self.config.episodes_per_epoch // self.config.replicas
-        bounds = [deals * index // processes for index in (process, process + 1)]
-        return bounds[0], bounds[1] - bounds[0]
+        share = share_of(self.config.episodes_per_epoch // self.config.replicas, process, processes)
+        return share.start, len(share)
 
     def _rewards_of(self, hand: Hand) -> FloatArray:
         """(reward functions, hero's decisions): unweighted rewards."""
@@ -181,7 +182,7 @@ class Rollout:
             for index, (hand, start) in enumerate(zip(self.hands, starts, strict=True))
         ]
         payoffs_bb, scores_bb, returns, deals, decisions, legal = (
-            np.array(column) for column in zip(*gather_object(records), strict=True)
+            np.array(column) for column in zip(*(hand for own in everywhere(records) for hand in own), strict=True)
         )
         trained = [row for row in rows if row.decisions]
         asked_of = [row for decisions in played for decision in decisions for row in decision if row.completion_ids]

@@ -8,14 +8,13 @@ however unevenly the decisions fall.
 With the all-action gradient a decision is a row for every answer it might have given, each standing for as many
 decisions as it was probable: what the answers sampled are on average.
 
-Two things are taken otherwise. Where an update clips a probability ratio (never at an epoch's first one), the sign of
-the mean advantage decides, not that of each decision's; `loss_type: cispo` has no such sign. And the trainer averages
-the entropy over each micro-batch for itself, so the entropy bonus is the decisions' where one micro-batch holds all.
+One thing is taken otherwise. Where an update clips a probability ratio (never at an epoch's first one), the sign of
+the mean advantage decides, not that of each decision's; `loss_type: cispo` has no such sign.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +39,9 @@ class Row:
         """Length of prompt and answer."""
         return len(self.prompt_ids) + len(self.completion_ids)
 
+
+Ids = tuple[int, ...]
+"""Of tokens."""
 
 Decision = Sequence[Row]
 """A decision's rows: first the one of the answer given; after it, if at all, those of all answers on the menu."""
@@ -81,7 +83,7 @@ def training_rows(
 
 def merge(rows: Sequence[Row]) -> list[Row]:
     """One row for each distinct prompt and answer, in the order they first come."""
-    alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Row]] = {}
+    alike: dict[tuple[Ids, Ids], list[Row]] = {}
     for row in rows:
         alike.setdefault((row.prompt_ids, row.completion_ids), []).append(row)
     return [
@@ -90,14 +92,70 @@ def merge(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def to_trl(rows: Sequence[Row]) -> dict[str, Any]:
-    """Rows as the dictionary that TRL's rollout contract asks for; the mask weights a row by its decisions."""
+@dataclass(frozen=True)
+class Share:
+    """A process's rows of an epoch."""
+
+    rows: Sequence[Row]
+    elsewhere: Mapping[Ids, Sequence[Ids]]
+    """By prompt, the answers to it that other processes have rows of, where it didn't fit whole."""
+
+
+def deal_out(rows: Sequence[Row], processes: int) -> list[Share]:
+    """Rows (a multiple of `processes`) by process, as many for each; those of a prompt stay together.
+
+    Prompts that begin alike do, too, and each process has about as much to train on. A prompt that fits nowhere as a
+    whole, which takes that there is hardly any padding, is split.
+    """
+    room, trained = len(rows) // processes, [row for row in rows if row.decisions]
+    prompts: dict[Ids, list[Row]] = {}
+    for row in trained:
+        prompts.setdefault(row.prompt_ids, []).append(row)
+    shares: list[list[Row]] = [[] for _ in range(processes)]
+    before, homeless = 0, []
+    for group in (prompts[ids] for ids in sorted(prompts)):
+        share = shares[int((before + len(group) / 2) * processes / len(trained))]
+        before += len(group)
+        if len(share) + len(group) <= room:
+            share += group
+        else:
+            homeless.append(group)
+    for group in sorted(homeless, key=len, reverse=True):
+        while group:
+            share = min(shares, key=len)
+            fits = room - len(share)
+            share += group[:fits]
+            group = group[fits:]
+    padding = [row for row in rows if not row.decisions]
+    for share in shares:
+        fits = room - len(share)
+        share += padding[:fits]
+        padding = padding[fits:]
+    return [Share(share, _elsewhere(prompts, share)) for share in shares]
+
+
+def _elsewhere(prompts: Mapping[Ids, Sequence[Row]], share: Sequence[Row]) -> dict[Ids, list[Ids]]:
+    """See `Share`."""
+    own = {(row.prompt_ids, row.completion_ids) for row in share}
+    missing = {
+        ids: [row.completion_ids for row in prompts.get(ids, ()) if (ids, row.completion_ids) not in own]
+        for ids, _ in own
+    }
+    return {ids: answers for ids, answers in missing.items() if answers}
+
+
+def to_trl(rows: Sequence[Row], elsewhere: Mapping[Ids, Sequence[Ids]] | None = None) -> dict[str, Any]:
+    """Rows as the dictionary that TRL's rollout contract asks for; the mask weights a row by its decisions.
+
+    `elsewhere` is a `Share`'s.
+    """
     return {
         "prompt_ids": [list(row.prompt_ids) for row in rows],
         "completion_ids": [list(row.completion_ids) for row in rows],
         "logprobs": None,
         "env_mask": [[float(row.decisions)] * len(row.completion_ids) for row in rows],
         "credit": [_mean_credit(row) for row in rows],
+        "elsewhere": [tuple((elsewhere or {}).get(row.prompt_ids, ())) for row in rows],
     }
 
 
@@ -109,7 +167,7 @@ def _mean_credit(row: Row) -> tuple[float, ...]:
 def _first_that_fit(decisions: Sequence[Decision], distinct: int, rng: np.random.Generator) -> list[Decision]:
     """Decisions in random order, as many as come before the first that would make more than `distinct` rows."""
     order = rng.permutation(len(decisions))
-    seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+    seen: set[tuple[Ids, Ids]] = set()
     for taken, index in enumerate(order):
         seen |= {(row.prompt_ids, row.completion_ids) for row in decisions[index] if row.completion_ids}
         if len(seen) > distinct:

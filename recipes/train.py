@@ -25,7 +25,7 @@ from trl import GRPOTrainer
 
 from poker_env.advisor import load_advisor
 from poker_env.evaluation.capture import usual_settings
-from poker_env.evaluation.match import evaluate
+from poker_env.evaluation.match import Match, PlayedDeck
 from poker_env.evaluation.report import write_report
 from poker_env.evaluation.results import comparison_table, judged_sha256, write_results
 from poker_env.players.adapter import adapter_sha256
@@ -43,6 +43,7 @@ from recipes.cores import use_all_cores
 from recipes.early import check_early
 from recipes.exact import ExactWatch
 from recipes.metrics import read_metrics
+from recipes.processes import expect_gradients, gather_to_main, is_main, on_main, part, share_of
 from recipes.push import Destination, push
 from recipes.rollout import Rollout, trl_reward_functions
 from recipes.run_record import WARM_START, command_line, require_same_run, write_run_record
@@ -58,17 +59,25 @@ EVALUATION_SEED_OFFSET = 1_000_003
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as the command line says. Raises `UserError` for what a user got wrong."""
     config = parse_config(argv)
+    folder = on_main(lambda: open_run(config))
+    if config.resume and on_main(lambda: is_finished(folder, config)):
+        if is_main():
+            print(f"{folder} is finished: its adapter is {folder / 'final'}. For a new run give another --output_dir.")
+        destination = Destination.of(config)
+        part()
+        if destination is not None and is_main():
+            push(folder / "final", destination)
+        return
+    train(config, command_line(sys.argv[1:] if argv is None else argv))
+
+
+def open_run(config: ExploitConfig) -> Path:
+    """A run's folder, made ready. Raises `UserError` where it can't be written, or holds another run."""
     folder = output_folder(Path(str(config.output_dir)))
     check_run_folder(folder, config.resume)
     if config.resume:
         require_same_run(folder, config)
-    if config.resume and is_finished(folder, config):
-        print(f"{folder} is finished: its adapter is {folder / 'final'}. For a new run give another --output_dir.")
-        destination = Destination.of(config)
-        if destination is not None and int(os.environ.get("RANK", "0")) == 0:
-            push(folder / "final", destination)
-        return
-    train(config, command_line(sys.argv[1:] if argv is None else argv))
+    return folder
 
 
 def is_finished(folder: Path, config: ExploitConfig) -> bool:
@@ -101,7 +110,7 @@ def train(config: ExploitConfig, command: str) -> None:
         lambda record: not any(words in record.getMessage() for words in ("returned None", "`model_init_kwargs`"))
     )
     transformers_logging.set_verbosity_error()
-    console = Console(quiet=int(os.environ.get("RANK", "0")) > 0)
+    console = Console(quiet=not is_main())
     destination, config.push_to_hub = Destination.of(config), False  # the trainer would push every checkpoint
     config.hub_token = None  # the trainer would save it
     folder = Path(str(config.output_dir))
@@ -119,22 +128,20 @@ def train(config: ExploitConfig, command: str) -> None:
         f"on {trainer.accelerator.device}"
     )
     start = Path(config.adapter) if config.adapter else None
-    if trainer.is_world_process_zero():
-        write_run_record(folder, config, rollout.villain, command)
+    on_main(lambda: write_run_record(folder, config, rollout.villain, command))
     before = judge(trainer, rollout, folder / "evaluation_before", command, start, again=not config.resume)
-    checkpoint = last_complete_checkpoint(folder) if config.resume else None
+    checkpoint = on_main(lambda: last_complete_checkpoint(folder)) if config.resume else None
     if checkpoint is not None:
         console.print(f"resuming from {checkpoint}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.is_world_process_zero():
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        save_adapter(folder / "final", model, tokenizer, config.poker())
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    on_main(lambda: save_adapter(folder / "final", model, tokenizer, config.poker()))
     after = judge(trainer, rollout, folder / "evaluation", command, folder / "final", again=True)
     if before is not None and after is not None:
         console.print(comparison_table({"before training": before, "after training": after}))
     console.print(f"adapter: {folder / 'final'}   learning curve: {folder / 'learning_curve.png'}")
-    trainer.accelerator.wait_for_everyone()
-    if destination is not None and trainer.is_world_process_zero():
+    part()
+    if destination is not None and is_main():
         push(folder / "final", destination)
 
 
@@ -143,7 +150,7 @@ def starting_model(config: ExploitConfig, rollout: Rollout, console: Console) ->
     folder = Path(config.adapter) if config.adapter else None
     if folder is None and config.warm_start_player is not None:
         folder = Path(str(config.output_dir)) / WARM_START
-        if not (config.resume and folder.exists()):
+        if not (config.resume and on_main(folder.exists)):
             warm_start(config, rollout.villain, folder, console)
     set_seed(config.seed)  # a new adapter's weights are random
     model = config.load_model()
@@ -172,6 +179,7 @@ def make_trainer(
         rollout_func=rollout,
         callbacks=list(callbacks),
     )
+    expect_gradients(trainer)
     trainer.remove_callback(PrinterCallback)
     trainer.entropy_of_answers = "all_action" in config.variance_reduction
     return trainer
@@ -183,23 +191,30 @@ def judge(
     """Evaluate the model as it is, which is called after its `adapter`, or without one, on the run's evaluation deals.
 
     Returns what is in the folder's `results.json`, which is not worked out `again` if those deals were played already;
-    None for `eval_hands: 0`, and in other than the main process.
+    None for `eval_hands: 0`. All processes call it together, and each plays a share of the decks.
     """
     config = rollout.config
-    if not trainer.is_world_process_zero() or config.eval_hands == 0:
+    if config.eval_hands == 0:
         return None
     game, villain, seed = rollout.game, rollout.villain, config.seed + EVALUATION_SEED_OFFSET
-    found, match = None if again else judged(folder, adapter), (villain.name, seed, (config.eval_hands + 1) // 2)
-    if found is not None and (found["villain"], found["seed"], found["deals"]) == match:
+    found, asked = None if again else on_main(lambda: judged(folder, adapter)), (config.eval_hands + 1) // 2
+    if found is not None and (found["villain"], found["seed"], found["deals"]) == (villain.name, seed, asked):
         return found
     model = trainer.accelerator.unwrap_model(trainer.model)
     hero = LLMPlayer(model, trainer.processing_class, config.poker(), config.model_name_or_path)
     with nullcontext() if adapter else model.disable_adapter():
         if adapter:
-            hero.name, hero.sha256 = f"llm:{adapter}", adapter_sha256(adapter)
-        evaluation = evaluate(game, hero, villain, config.eval_hands, seed, lbr=usual_settings(game, villain))
-        record = write_results(folder, evaluation, command)
-        write_report(folder, evaluation, record)
+            hero.name, hero.sha256 = f"llm:{adapter}", on_main(lambda: adapter_sha256(adapter))
+        match = Match(game, hero, villain, config.eval_hands, seed, lbr=usual_settings(game, villain))
+        played = gather_to_main(match.play(share_of(match.decks), progress=is_main()))
+        return on_main(lambda: write_judgement(folder, match, played, command))
+
+
+def write_judgement(folder: Path, match: Match, played: Sequence[PlayedDeck], command: str) -> dict[str, Any]:
+    """Save what all decks say of hero, the report last; returns what is in `results.json`."""
+    evaluation = match.judged(played)
+    record = write_results(folder, evaluation, command)
+    write_report(folder, evaluation, record)
     return record
 
 

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from trl import GRPOTrainer
 
 from poker_env.players.forward import tree_logits
 from poker_env.players.token_tree import TokenTree
+from recipes.processes import everywhere, processes, total
+from recipes.rows import Ids
 
 # At each checkpoint peft looks on the Hub whether the vocabulary grew, and says when it can't. It never does here.
 warnings.filterwarnings("ignore", message="Could not find a config file in|Unable to fetch remote file", module="peft")
+# What accelerate and the stock trainer know this option by, torch is about to rename.
+warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
 
 ROWS_PER_TREE = 64
 """Rows forwarded together, beside those with the same prompt as the last: more share more, but every token of a tree
 is compared with every other one."""
+
+PER_TOKEN = {"completion_ids", "completion_mask", "tool_mask", "old_per_token_logps", "ref_per_token_logps"}
+"""What the stock trainer has for each token of the answers."""
 
 Inputs = dict[str, Any]
 """What the stock trainer makes of a batch: tensors with one row for each, by name."""
@@ -34,24 +44,71 @@ class TreeTrainer(GRPOTrainer):
     """
 
     _buffered_inputs: list[Inputs] | None  # the stock trainer's
+    entropy_coef: float
 
     entropy_of_answers = False
-    """Whether the entropy is that of the choice among a batch's answers to a prompt, not of the whole vocabulary."""
+    """Whether the entropy is that of the choice among an epoch's answers to a prompt, not of the whole vocabulary."""
     end_ids: Sequence[int] = ()
     """The tokens that end an answer: which of them does is no choice."""
+
+    _elsewhere: Mapping[Ids, Sequence[Ids]] = MappingProxyType({})
+    """By prompt, answers to it that another process has the rows of."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None for a run's folder: `recipes.push` writes one of what is published."""
 
     def _prepare_inputs(self, generation_batch: Inputs) -> Inputs:
-        """The stock trainer's next batch; but rows with the same prompt, which it scatters, are in the same one."""
+        """The stock trainer's next batch; but rows with the same prompt, which it scatters, are in the same one.
+
+        Which update a prompt's rows belong to doesn't depend on the number of processes.
+        """
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
         if self._buffered_inputs is None or self._buffered_inputs is before:  # nothing new has been played
             return inputs
-        whole = self.args.steps_per_generation == self.current_gradient_accumulation_steps
-        self._buffered_inputs = _regrouped(self._buffered_inputs, shuffled=not whole)
+        updates = self.args.steps_per_generation // self.current_gradient_accumulation_steps
+        rng = np.random.default_rng((self.args.seed, self.state.global_step))
+        self._buffered_inputs = _regrouped(self._buffered_inputs, updates, rng)
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def _generate_and_score_completions(self, inputs: list[Inputs]) -> Inputs:
+        """The stock trainer's epoch of rows.
+
+        Its answers have two tokens or more: the stock trainer takes figures of one token for those of whole answers.
+        """
+        output: Inputs = super()._generate_and_score_completions(inputs)
+        if output["completion_ids"].shape[1] == 1:
+            for name in PER_TOKEN & output.keys():
+                output[name] = torch.nn.functional.pad(output[name], (0, 1))
+        prompts = zip(output["prompt_ids"], output["prompt_mask"].bool(), strict=True)
+        elsewhere = {
+            tuple(ids[kept].tolist()): own.get("elsewhere") for own, (ids, kept) in zip(inputs, prompts, strict=True)
+        }
+        self._elsewhere = {prompt: answers for prompt, answers in elsewhere.items() if answers}
+        return output
+
+    def _compute_loss(self, model: Any, inputs: Inputs) -> torch.Tensor:
+        """The stock trainer's loss; but of entropy and KL a token counts alike, in however large a batch it is.
+
+        The stock trainer averages the entropy bonus, and those two figures, over each batch for itself. Here both are
+        divided as the policy's loss is.
+        """
+        whole = inputs["num_items_in_batch"].clamp(min=1.0)
+        own = (inputs["completion_mask"] * inputs["tool_mask"]).sum()
+        share = self.args.steps_per_generation / whole
+        coef, metrics = self.entropy_coef, self._metrics["train"]
+        self.entropy_coef = coef * float(own.clamp(min=1.0) * share) * self.accelerator.num_processes
+        try:
+            loss: torch.Tensor = super()._compute_loss(model, inputs)
+        finally:
+            self.entropy_coef = coef
+        weight = float(total(own).clamp(min=1.0) * share)
+        for name in ("entropy", "kl"):
+            if name in metrics:
+                metrics[name][-1] *= weight
+        if metrics.get("entropy_coef"):
+            metrics["entropy_coef"][-1] = coef
+        return loss
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -98,8 +155,8 @@ class TreeTrainer(GRPOTrainer):
         distributions = torch.log_softmax(logits.float() / self.temperature, dim=-1)
         entropies = _entropies(distributions)
         if self.entropy_of_answers:
-            choices = {(place, self._choice(token)) for _, _, place, token in found}
-            entropies = _entropies(_among(distributions, choices))
+            choices = {(place, token) for _, _, place, token in found} | self._other_answers(rows, found)
+            entropies = _entropies(_among(distributions, {(place, self._choice(token)) for place, token in choices}))
         rows_of, columns, places, tokens = torch.tensor(found, device=logits.device).unbind(dim=1)
         return (rows_of, columns), distributions[places, tokens], entropies[places]
 
@@ -107,12 +164,24 @@ class TreeTrainer(GRPOTrainer):
         """What stands for a token where it is chosen."""
         return self.end_ids[0] if token in self.end_ids else token
 
+    def _other_answers(self, rows: Rows, found: Iterable[tuple[int, int, int, int]]) -> set[tuple[int, int]]:
+        """(place, token) with which answers go on that other processes have the rows of."""
+        if not self._elsewhere:
+            return set()
+        return {
+            (place, other[column])
+            for row, column, place, _ in found
+            for other in self._elsewhere.get(tuple(rows[row][0]), ())
+            if len(other) > column and list(other[:column]) == rows[row][1][:column]
+        }
 
-def _regrouped(batches: Sequence[Inputs], *, shuffled: bool) -> list[Inputs]:
+
+def _regrouped(batches: Sequence[Inputs], updates: int, rng: np.random.Generator) -> list[Inputs]:
     """The same rows in as many batches, none of which ends amid a prompt's rows; padding is dealt out evenly.
 
-    Prompts that begin alike lie together, unless their order is to be `shuffled`. Where there are fewer prompts than
-    batches, they stay as they are.
+    The batches of each of so many `updates` follow one another. Prompts that begin alike lie together, but in which
+    update is random where there are several: all processes deal the prompts out alike. The stock trainer needs batches
+    of one size from all processes, none of them empty: they are filled up with copies of a row, which weigh nothing.
     """
     whole = {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
     # The stock trainer pads the rows' masks with ones.
@@ -121,21 +190,48 @@ def _regrouped(batches: Sequence[Inputs], *, shuffled: bool) -> list[Inputs]:
     for row, (ids, kept) in enumerate(zip(whole["prompt_ids"], whole["prompt_mask"].bool(), strict=True)):
         if trained[row]:
             by_prompt.setdefault(tuple(ids[kept].tolist()), []).append(row)
-    if len(by_prompt) < len(batches):
-        return list(batches)
-    groups = [by_prompt[prompt] for prompt in sorted(by_prompt)]
-    if shuffled:
-        groups = [groups[place] for place in torch.randperm(len(groups))]
-    left, chosen = sum(trained), []
-    for batch in range(len(batches), 0, -1):  # so many are still to be filled
-        own: list[int] = groups.pop(0)
-        while len(groups) >= batch and len(own) < left / batch:
-            own = own + groups.pop(0)
-        left -= len(own)
-        chosen.append(own)
+    chosen: list[list[int]] = []
+    for prompts in _by_update({prompt: len(rows) for prompt, rows in by_prompt.items()}, updates, rng):
+        own = [by_prompt[prompt] for prompt in sorted(prompts & by_prompt.keys())]
+        for batch in _cut([len(rows) for rows in own], len(batches) // updates):
+            chosen.append([row for rows in own[batch.start : batch.stop] for row in rows])
     padding = [row for row, weighs in enumerate(trained) if not weighs]
     rows = [[*own, *padding[place :: len(batches)]] for place, own in enumerate(chosen)]
-    return [{name: _taken(values, own) for name, values in whole.items()} for own in rows]
+    size = 1 if processes() == 1 else max(everywhere(max(map(len, rows))))
+    return [_filled(whole, own, max(size, len(own))) for own in rows]
+
+
+def _by_update(rows: Mapping[Ids, int], updates: int, rng: np.random.Generator) -> list[set[Ids]]:
+    """The prompts of all processes by update, of which this process has so many rows each."""
+    if updates == 1:
+        return [set(rows)]
+    counts: Counter[Ids] = Counter()
+    for own in everywhere(dict(rows)):
+        counts.update(own)
+    prompts = sorted(counts)
+    prompts = [prompts[place] for place in rng.permutation(len(prompts))]
+    return [set(prompts[own.start : own.stop]) for own in _cut([counts[prompt] for prompt in prompts], updates)]
+
+
+def _cut(sizes: Sequence[int], parts: int) -> list[range]:
+    """Neighbours by part, so that the sizes' sums are about as large; none is empty as long as there are enough."""
+    left, start, cuts = sum(sizes), 0, []
+    for part in range(parts, 0, -1):  # so many are still to be filled
+        stop, own = start, 0
+        while stop < len(sizes) and (own == 0 or (len(sizes) - stop >= part and own < left / part)):
+            own += sizes[stop]
+            stop += 1
+        cuts.append(range(start, stop))
+        left, start = left - own, stop
+    return cuts
+
+
+def _filled(whole: Inputs, rows: Sequence[int], size: int) -> Inputs:
+    """The batch of some rows, and of copies of one that weigh nothing."""
+    copies = [rows[0] if rows else 0] * (size - len(rows))
+    batch = {name: _taken(values, [*rows, *copies]) for name, values in whole.items()}
+    batch["tool_mask"][len(rows) :] = 0
+    return batch
 
 
 def _joined(parts: Sequence[Any]) -> Any:

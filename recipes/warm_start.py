@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from rich.console import Console
+from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -43,7 +44,8 @@ from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
 from recipes.early import check_early
 from recipes.exact import ExactWatch, describe
-from recipes.imitation import Imitated, examples_of
+from recipes.imitation import Decision, Imitated, examples_of
+from recipes.processes import everywhere, expect_gradients, is_main, on_main, part, processes, share_of
 from recipes.run_record import WARM_START
 from recipes.token_tree import Example, divergence
 
@@ -74,11 +76,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse_config(argv)
     if config.warm_start_player is None:
         raise UserError("warm_start_player is not set: name the player to imitate, say --warm_start_player villain")
-    folder = output_folder(Path(str(config.output_dir))) / WARM_START
+    folder = on_main(lambda: output_folder(Path(str(config.output_dir)))) / WARM_START
     check_early(config, config.load_tokenizer())
     if config.advisor:
         load_advisor(config.villain, config.make_game())  # complains now, not after the self-play
-    warm_start(config, make_player(config.villain, config.make_game()), folder, Console())
+    warm_start(config, make_player(config.villain, config.make_game()), folder, Console(quiet=not is_main()))
+    part()
 
 
 def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Console) -> None:
@@ -88,30 +91,43 @@ def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Co
     `SFTTrainer`.
     """
     started = time.monotonic()
-    game, player = config.make_game(), imitated_player(config, villain)
-    imitated = Imitated(player, tuple(config.menu_fractions), config.warm_start_floor)
-    deals = make_deals(game, config.warm_start_hands, config.seed + SEED_OFFSET)
-    play(game, deals, imitated, imitated if player is villain else villain)
+    player = imitated_player(config, villain)
+    decisions = imitated_decisions(config, player, villain)
     set_seed(config.seed)
     tokenizer = config.load_tokenizer()
     model = config.load_model()
-    examples = examples_of(LLMPlayer(model, tokenizer, config.poker()), imitated.decisions)
+    examples = examples_of(LLMPlayer(model, tokenizer, config.poker()), decisions)
     console.print(
         f"[bold]warm start[/]: imitating {player.name} at {len(examples)} prompts"
-        f" ({len(imitated.decisions)} decisions in {config.warm_start_hands} hands against {villain.name})"
+        f" ({len(decisions)} decisions in {config.warm_start_hands} hands against {villain.name})"
     )
     trainer = ImitationTrainer(config, model, tokenizer, examples, [_Progress(console)])
     trainer.train()
-    if trainer.is_world_process_zero():
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        save_adapter(folder, model, tokenizer, config.poker())
-        hero = LLMPlayer(model, tokenizer, config.poker())
-        console.print(f"legal answers {legal_rate(hero, [seen for seen, _ in imitated.decisions]):.2%}", end="  ")
+    adapted = trainer.accelerator.unwrap_model(trainer.model)
+
+    def finish() -> None:
+        save_adapter(folder, adapted, tokenizer, config.poker())
+        hero = LLMPlayer(adapted, tokenizer, config.poker())
+        console.print(f"legal answers {legal_rate(hero, [seen for seen, _ in decisions]):.2%}", end="  ")
         exact = ExactWatch.of(config, villain)
         if exact is not None:
             console.print(describe(exact.metrics(hero)), end="  ")
         console.print(f"{time.monotonic() - started:.0f} s  adapter: {folder}", soft_wrap=True)
-    trainer.accelerator.wait_for_everyone()
+
+    on_main(finish)
+
+
+def imitated_decisions(config: ExploitConfig, player: Player, villain: Player) -> list[Decision]:
+    """What `player` does in hands against villain, which the processes share out; in all of them, in the same order.
+
+    Where it is villain itself that is imitated, both seats' decisions. Those that a hand begins with come first.
+    """
+    deals = make_deals(config.make_game(), config.warm_start_hands, config.seed + SEED_OFFSET)
+    hero, other = (Imitated(player, tuple(config.menu_fractions), config.warm_start_floor) for _ in range(2))
+    share = share_of(len(deals))
+    play(config.make_game(), deals[share.start : share.stop], hero, other if player is villain else villain)
+    found = [decision for role in (hero, other) for own in everywhere(role.decisions) for decision in own]
+    return sorted(found, key=lambda decision: len(decision[0].moves))
 
 
 def imitated_player(config: ExploitConfig, villain: Player) -> Player:
@@ -146,6 +162,7 @@ class ImitationTrainer(SFTTrainer):
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self._sampling_temperature = config.temperature
+        self._examples = examples
         super().__init__(
             model=model,
             args=SFTConfig(
@@ -159,9 +176,12 @@ class ImitationTrainer(SFTTrainer):
                 weight_decay=0.0,
                 gradient_checkpointing=config.gradient_checkpointing,
                 bf16=config.bf16,
+                fp16=config.fp16,
                 use_cpu=config.use_cpu,
                 router_aux_loss_coef=0.0,  # experts stay as they are
                 seed=config.seed,
+                ddp_broadcast_buffers=False,
+                ddp_timeout=config.ddp_timeout,
                 save_strategy="no",
                 logging_steps=-(-config.warm_start_steps // LOGS),
                 report_to="none",
@@ -170,12 +190,27 @@ class ImitationTrainer(SFTTrainer):
                 dataset_kwargs={"skip_prepare_dataset": True},  # token ids already
             ),
             train_dataset=Dataset.from_list([asdict(example) for example in examples]),
-            data_collator=_collate,
+            data_collator=list,  # required; batches are `get_train_dataloader`'s
             processing_class=tokenizer,
             peft_config=config.lora(),
             callbacks=list(callbacks),
         )
+        expect_gradients(self)
         self.remove_callback(PrinterCallback)
+        self.args._n_gpu = min(self.args.n_gpu, 1)  # see `ExploitConfig`
+
+    def get_train_dataloader(self) -> DataLoader:
+        """This process's share of each step's batch; what all of them learn from doesn't depend on their number."""
+        size = self.args.per_device_train_batch_size * processes()
+        batches = batches_of(len(self._examples), size, self.args.max_steps, self.args.seed)
+        return DataLoader(batches, collate_fn=lambda one: self._collate(*one))  # type: ignore[arg-type]
+
+    def _collate(self, batch: Sequence[int]) -> dict[str, Any]:
+        """This process's share of a batch, and its weight: the mean of all processes' losses is that of the batch."""
+        own = share_of(len(batch))
+        places = batch[own.start : own.stop] or batch[:1]  # fewer examples than processes: that one counts nothing
+        examples = [self._examples[place] for place in places]
+        return {"examples": examples, "weight": len(own) * processes() / len(batch)}
 
     def compute_loss(
         self,
@@ -187,11 +222,17 @@ class ImitationTrainer(SFTTrainer):
         """The batch's mean."""
         base = self.accelerator.unwrap_model(model)
         whole, astray = divergence(base, inputs["examples"], self._sampling_temperature, call=model)
-        return whole + (LEGALITY - 1) * self.state.global_step / self.state.max_steps * astray
+        return inputs["weight"] * (whole + (LEGALITY - 1) * self.state.global_step / self.state.max_steps * astray)
 
 
-def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"examples": [Example(**row) for row in rows]}
+def batches_of(count: int, size: int, steps: int, seed: int) -> list[list[int]]:
+    """Places among `count` examples, `size` at a step: all of them in random order, and again in another one."""
+    batches: list[list[int]] = []
+    while len(batches) < steps:
+        lap = len(batches) // -(-count // size)
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed + lap)).tolist()
+        batches += [order[start : start + size] for start in range(0, count, size)]
+    return batches[:steps]
 
 
 class _Progress(TrainerCallback):

@@ -19,8 +19,9 @@ from recipes.checkpoints import copy_adapter, epoch_folder, mark_complete, save_
 from recipes.config import ExploitConfig
 from recipes.exact import ExactWatch, describe
 from recipes.metrics import epoch_metrics, plot_learning_curve, read_metrics, untracked, write_metrics
+from recipes.processes import everywhere, gather_to_main, on_main
 from recipes.returns import discounted_returns
-from recipes.rollout import Rollout
+from recipes.rollout import EpochHands, Rollout
 from recipes.tracking import track
 from reward_fns import RewardSpec
 
@@ -54,13 +55,15 @@ class Watcher(TrainerCallback):
         """Forget epochs after the one resumed from; keep the adapter training starts with."""
         self._started = time.monotonic()
         self._first_epoch = state.global_step // self.config.steps_per_epoch
-        if state.is_world_process_zero:
-            write_metrics(self.run, [row for row in read_metrics(self.run) if row["epoch"] <= self._first_epoch])
-            if self._first_epoch == 0:
-                save_adapter(epoch_folder(self.run, 0), kwargs["model"], self.tokenizer, self.config.poker())
-                if self.exact is not None:
-                    exact = self.exact.metrics(self.rollout.hero(kwargs["model"], 0))
-                    self.console.print(f"[bold]start[/]  {describe(exact)}")
+        on_main(lambda: self._begin(kwargs["model"]))
+
+    def _begin(self, model: Any) -> None:
+        write_metrics(self.run, [row for row in read_metrics(self.run) if row["epoch"] <= self._first_epoch])
+        if self._first_epoch == 0:
+            save_adapter(epoch_folder(self.run, 0), model, self.tokenizer, self.config.poker())
+            if self.exact is not None:
+                exact = self.exact.metrics(self.rollout.hero(model, 0))
+                self.console.print(f"[bold]start[/]  {describe(exact)}")
 
     def on_log(
         self,
@@ -71,18 +74,31 @@ class Watcher(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """An epoch's updates are done: report it."""
-        if not state.is_world_process_zero or not logs or "loss" not in logs or self.rollout.epoch is None:
+        played = self.rollout.epoch
+        if not logs or "loss" not in logs or played is None:
             return
+        hands = gather_to_main(self.rollout.hands[:SAVED_HANDS])[:SAVED_HANDS]
+        on_main(lambda: self._report(played, hands, args, state, control, logs, kwargs["model"]))
+
+    def _report(
+        self,
+        played: EpochHands,
+        hands: Sequence[Hand],
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        model: Any,
+    ) -> None:
         number = state.global_step // self.config.steps_per_epoch
         epochs = read_metrics(self.run)
         seconds = time.monotonic() - self._started - sum(row["seconds"] for row in epochs[self._first_epoch :])
-        row = epoch_metrics(number, self.rollout.epoch, logs, seconds)
+        row = epoch_metrics(number, played, logs, seconds)
         if self.exact is not None and self.exact.due(number):
-            row |= self.exact.metrics(self.rollout.hero(kwargs["model"], state.global_step))
+            row |= self.exact.metrics(self.rollout.hero(model, state.global_step))
         self._best = best_adapter(row, epochs)
         epochs.append(row)
         write_metrics(self.run, epochs)
-        hands = self.rollout.hands[:SAVED_HANDS]
         told = [replay(hand, self.rollout.rewards, self.config.gamma) for hand in hands]
         write_hands(self.run / "hands" / f"epoch_{number:03d}.jsonl", hands)
         write_atomically(self.run / "hands" / f"epoch_{number:03d}.txt", "\n\n\n".join(told) + "\n")
@@ -92,12 +108,15 @@ class Watcher(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """The trainer's checkpoint is written: save the adapter too and the best, then mark the checkpoint whole."""
-        if state.is_world_process_zero:
-            epoch = state.global_step // self.config.steps_per_epoch
-            save_adapter(epoch_folder(self.run, epoch), kwargs["model"], self.tokenizer, self.config.poker())
-            if self._best is not None:
-                copy_adapter(epoch_folder(self.run, self._best), self.run / "best")
-            mark_complete(self.run, state.global_step)
+        everywhere(None)  # each process has written its part of the checkpoint
+        on_main(lambda: self._save(state.global_step, kwargs["model"]))
+
+    def _save(self, step: int, model: Any) -> None:
+        epoch = step // self.config.steps_per_epoch
+        save_adapter(epoch_folder(self.run, epoch), model, self.tokenizer, self.config.poker())
+        if self._best is not None:
+            copy_adapter(epoch_folder(self.run, self._best), self.run / "best")
+        mark_complete(self.run, step)
 
     def _print(self, row: dict[str, Any], hands: Sequence[str]) -> None:
         for hand in hands:

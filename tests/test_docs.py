@@ -80,6 +80,7 @@ RULES = {
     r"modal ": Not("needs a Modal account; tests/modal_app/test_docs.py parses it, its fake of Modal runs the apps"),
     r"hf auth login": Not("needs an account"),
     r"(tensorboard|trackio) ": Not("a server that others wrote"),
+    r"accelerate launch --multi_gpu": Not("needs GPUs; tests/recipes/test_processes.py trains in two processes"),
     r"accelerate launch -m recipes\.train": Not("in an environment without the clone; tests/test_package.py (slow)"),
     r"python -m recipes\.evaluate": Not("in an environment without the clone; tests/test_package.py"),
     r"python (-m )?recipes[./]NAME": Not("stands for any of them"),

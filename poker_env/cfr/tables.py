@@ -21,6 +21,7 @@ from poker_env.cfr.canonical import (
 from poker_env.cfr.cards import N_HOLDINGS, PREFLOP_CLASSES, preflop_class
 from poker_env.cfr.parallel import over_chunks, progress_bars
 from poker_env.errors import UserError
+from poker_env.files import locked
 
 
 def default_cache_dir() -> Path:
@@ -46,7 +47,9 @@ class BucketTables:
         try:
             if not all(path.exists() for path in paths):
                 directory.mkdir(parents=True, exist_ok=True)
-                _write_tables(abstraction, paths, progress)
+                with locked(directory / f".{abstraction.digest[:32]}.lock"):
+                    if not all(path.exists() for path in paths):  # another process was faster
+                        _write_tables(abstraction, paths, progress)
             tables = [np.asarray(np.load(path, mmap_mode="r")) for path in paths]
         except OSError as error:
             raise UserError(f"can't keep bucket tables in {directory}: {error.strerror}") from error

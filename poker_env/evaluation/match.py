@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import numpy as np
 
@@ -162,6 +163,84 @@ class Evaluation:
         return 1000 * chips / self.game.big_blind
 
 
+@dataclass(frozen=True)
+class PlayedDeck:
+    """A deck's two hands and what they are worth, in chips: hero in the deal's seat, then in the other one."""
+
+    hands: tuple[Hand, Hand]
+    won: Mapping[str, tuple[float, float]]
+    """By estimator, see `Evaluation.values`."""
+    references: Mapping[str, tuple[float, float]]
+    """By LBR setting, see `Evaluation.references`."""
+
+
+class Match:
+    """Hero and villain at the table: decks are played in any shares, and judged together.
+
+    The same seed deals the same decks, whoever plays, and a deck's hands don't depend on those played beside it.
+    """
+
+    def __init__(
+        self, game: Game, hero: Player, villain: Player, hands: int, seed: int = 0, lbr: Sequence[str] = ()
+    ) -> None:
+        """On the decks that `seed` names local best responses of the settings `lbr` play villain, too.
+
+        Raises `UserError` for fewer than one hand, a negative seed, or an LBR that can't be had.
+        """
+        if hands < 1:
+            raise UserError(f"can't evaluate on {hands} hands: play at least 1")
+        if seed < 0:
+            raise UserError(f"seed {seed} must be 0 or above")
+        self.decks = (hands + 1) // 2
+        """How many there are to play."""
+        self._game, self._seed = game, seed
+        self._started = time.monotonic()
+        self._reference = Reference(game, villain, lbr, tables=hands >= LONG_RUN) if lbr else None
+        self._lbr = tuple(lbr)
+        self._hero_table = known_policy(game, hero)
+        self._aivat = AIVAT.between(game, hero, villain, hands, self._hero_table)
+        self._watcher = TreeWatcher.of(game, villain)
+        if self._aivat and self._aivat.value_function.kind == "blueprint":  # whose tables there are now
+            known = self._aivat.value_function.known_player
+            hero, villain = (_from_tables(player) if player.name == known else player for player in (hero, villain))
+        self._hero, self._villain = hero, villain
+
+    def play(self, decks: range, progress: bool = True) -> list[PlayedDeck]:
+        """Play some of the decks, neighbours, each in both seats."""
+        deals = make_deals(self._game, len(decks), self._seed, start=decks.start)
+        chunks = [_both_seats(deals[start : start + DECKS_AT_ONCE]) for start in range(0, len(deals), DECKS_AT_ONCE)]
+        played: list[PlayedDeck] = []
+        for chunk in watched(chunks, f"{self._hero.name} against {self._villain.name}", len, progress):
+            hands = play(self._game, chunk, self._hero, self._villain)
+            won = _pairs(_scores(self._game, hands, self._aivat))
+            references = _pairs(self._reference.scores(chunk)) if self._reference else repeat({})
+            played += map(PlayedDeck, zip(hands[::2], hands[1::2], strict=True), won, references)
+        return played
+
+    def judged(self, played: Sequence[PlayedDeck]) -> Evaluation:
+        """What all decks together, in their order, say about hero."""
+        hands = tuple(hand for deck in played for hand in deck.hands)
+
+        def values(chips: Iterable[tuple[float, float]]) -> np.ndarray:
+            return 1000 / self._game.big_blind * np.array(list(chain.from_iterable(chips)))
+
+        return Evaluation(
+            game=self._game,
+            hero=self._hero,
+            villain=self._villain,
+            seed=self._seed,
+            hands=hands,
+            seconds=time.monotonic() - self._started,
+            values={name: values(deck.won[name] for deck in played) for name in played[0].won},
+            value_function=self._aivat.value_function if self._aivat else None,
+            exact=(
+                exact_report(self._game, self._hero_table, self._villain) if self._game.name in SMALL_GAMES else None
+            ),
+            references={setting: values(deck.references[setting] for deck in played) for setting in self._lbr},
+            off_tree=np.array([self._watcher.leaves(hand) for hand in hands]) if self._watcher else None,
+        )
+
+
 def evaluate(
     game: Game,
     hero: Player,
@@ -171,48 +250,9 @@ def evaluate(
     progress: bool = True,
     lbr: Sequence[str] = (),
 ) -> Evaluation:
-    """Play `hands` hands (one more when odd) on the decks that `seed` names, each deck in both seats.
-
-    The same seed deals the same decks, whoever plays. On them local best responses of the settings `lbr` play villain,
-    too. Raises `UserError` for fewer than one hand, a negative seed, or an LBR that can't be had.
-    """
-    if hands < 1:
-        raise UserError(f"can't evaluate on {hands} hands: play at least 1")
-    if seed < 0:
-        raise UserError(f"seed {seed} must be 0 or above")
-    deals = make_deals(game, (hands + 1) // 2, seed)
-    started = time.monotonic()
-    reference = Reference(game, villain, lbr, tables=hands >= LONG_RUN) if lbr else None
-    hero_table = known_policy(game, hero)
-    aivat = AIVAT.between(game, hero, villain, hands, hero_table)
-    watcher = TreeWatcher.of(game, villain)
-    if aivat and aivat.value_function.kind == "blueprint":  # whose tables there are now
-        known = aivat.value_function.known_player
-        hero, villain = (_from_tables(player) if player.name == known else player for player in (hero, villain))
-    played: list[Hand] = []
-    won: dict[str, list[float]] = {}
-    references: dict[str, list[float]] = {setting: [] for setting in lbr}
-    chunks = [_both_seats(deals[start : start + DECKS_AT_ONCE]) for start in range(0, len(deals), DECKS_AT_ONCE)]
-    for chunk in watched(chunks, f"{hero.name} against {villain.name}", len, progress):
-        results = play(game, chunk, hero, villain)
-        played += results
-        for name, chips in _scores(game, results, aivat).items():
-            won.setdefault(name, []).extend(chips)
-        for setting, chips in reference.scores(chunk).items() if reference else ():
-            references[setting] += chips
-    return Evaluation(
-        game=game,
-        hero=hero,
-        villain=villain,
-        seed=seed,
-        hands=tuple(played),
-        seconds=time.monotonic() - started,
-        values={name: _mbb(game, chips) for name, chips in won.items()},
-        value_function=aivat.value_function if aivat else None,
-        exact=exact_report(game, hero_table, villain) if game.name in SMALL_GAMES else None,
-        references={setting: _mbb(game, chips) for setting, chips in references.items()},
-        off_tree=np.array([watcher.leaves(hand) for hand in played]) if watcher else None,
-    )
+    """Play `hands` hands (one more when odd) on the decks that `seed` names, each deck in both seats; see `Match`."""
+    match = Match(game, hero, villain, hands, seed, lbr)
+    return match.judged(match.play(range(match.decks), progress))
 
 
 def _from_tables(player: Player) -> Player:
@@ -237,8 +277,10 @@ def _scores(game: Game, hands: Sequence[Hand], aivat: AIVAT | None) -> dict[str,
     return scores
 
 
-def _mbb(game: Game, chips: Sequence[float]) -> np.ndarray:
-    return 1000 / game.big_blind * np.array(chips)
+def _pairs(chips: Mapping[str, Sequence[float]]) -> list[dict[str, tuple[float, float]]]:
+    """Of (hands,) by name, those of each deck."""
+    pairs = [zip(values[::2], values[1::2], strict=True) for values in chips.values()]
+    return [dict(zip(chips, deck, strict=True)) for deck in zip(*pairs, strict=True)]
 
 
 def _both_seats(deals: list[Deal]) -> list[Deal]:

@@ -1,8 +1,8 @@
 """A device that isn't the CPU, without having one: its tensors lie in memory, and none may meet one of the CPU's.
 
-Run as `python tests/fakes/elsewhere.py OPTIONS`, it trains as `recipes/train.py OPTIONS` does, on that device. A tensor
-that was made without its device ends the run, as it would on a GPU. (PyTorch's registration of a backend is for a whole
-process, so tests run this in one of its own.)
+Run as `python tests/fakes/elsewhere.py OPTIONS`, it trains as `recipes/train.py OPTIONS` does, on that device. A
+tensor that was made without its device ends the run, as it would on a GPU. (PyTorch's registration of a backend is for
+a whole process, so tests run this in one of its own.)
 """
 
 import sys

@@ -1,11 +1,12 @@
 """Files are whole or not there."""
 
 import os
+import threading
 
 import pytest
 
 from poker_env.errors import UserError
-from poker_env.files import write_atomically
+from poker_env.files import locked, write_atomically
 
 
 @pytest.mark.parametrize("content", ["", "één\n♠ line\n", b"\x00\xff\n"])
@@ -70,3 +71,20 @@ def test_places_that_cannot_be_written_are_user_errors(tmp_path):
         with pytest.raises(UserError, match="can't write"):
             write_atomically(path, "content")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_one_at_a_time_comes_past_a_lock(tmp_path):
+    order = []
+
+    def late():
+        with locked(tmp_path / "lock"):
+            order.append("late")
+
+    with locked(tmp_path / "lock"):
+        waiting = threading.Thread(target=late)
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive() and not order
+        order.append("first")
+    waiting.join(10)
+    assert order == ["first", "late"]

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from poker_env.errors import UserError
 from poker_env.evaluation.exact_value import ExactJudge, exact_policy, legal_entropy
-from poker_env.evaluation.match import evaluate
+from poker_env.evaluation.match import Match
 from poker_env.games import make_game
 from poker_env.hand import read_hands
 from poker_env.players import make_player
@@ -307,7 +307,7 @@ def test_a_resumed_run_is_not_judged_again_before_training(
     folder = shutil.copytree(finished_run, tmp_path / "run")
     (folder / "evaluation" / "report.html").unlink()  # as if killed while judging what it had trained
     judged = []
-    monkeypatch.setattr(train, "evaluate", lambda *args, **kwargs: judged.append(1) or evaluate(*args, **kwargs))
+    monkeypatch.setattr(train, "Match", lambda *args, **kwargs: judged.append(1) or Match(*args, **kwargs))
     main(arguments(tiny_model_dir, folder, "--resume"))
     assert len(judged) == 1 and (folder / "evaluation" / "report.html").exists()
     before = json.loads((folder / "evaluation_before" / "results.json").read_text())
