@@ -131,12 +131,11 @@ def main(argv):
     from peft import PeftModel
     from transformers import TrainingArguments
 
+    import recipes.config
     import recipes.train
-    import recipes.warm_start
 
-    for module in (recipes.train, recipes.warm_start):
-        load = module.load_model
-        module.load_model = lambda *args, load=load, **kwargs: moved(load(*args, **kwargs))
+    load = recipes.config.load_model
+    recipes.config.load_model = lambda *args, **kwargs: moved(load(*args, **kwargs))
     own = TrainingArguments.device
     TrainingArguments.device = property(lambda self: (own.fget(self), ELSEWHERE)[1])
     Accelerator.device = property(lambda self: ELSEWHERE)

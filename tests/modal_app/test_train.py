@@ -174,7 +174,7 @@ def test_mistakes_seen_from_the_volumes_start_no_gpu(cloud, opponent, tiny_model
     model = shutil.copytree(tiny_model_dir, cloud.volume(CACHE_VOLUME) / MODEL)
     (model / "chat_template.jinja").write_text("{% for message in messages %}")
     for options, message in [
-        (["--config", str(tiny_config)], "preflight: model '/mnt/cache/models/tiny' can't be asked a question"),
+        (["--config", str(tiny_config)], "the chat template of /mnt/cache/models/tiny can't put a question"),
         (["--gto-checkpoint", "checkpoint_1000"], "no opponent 'checkpoint_1000' on the volume poker-bot-checkpoints"),
         (["--gto-checkpoint", "half", "--game", "kuhn"], "half.npz is damaged"),
         (["--run-name", "torn", "--resume"], "nothing whole to go on from (checkpoint-1 is half-written)"),

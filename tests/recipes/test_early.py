@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from poker_env.errors import UserError
 from poker_env.games import make_game
 from poker_env.players.adapter import put_on
-from poker_env.players.llm import load_llm_player
+from poker_env.players.llm import LLMPlayer, load_llm_player
 from poker_env.players.models import load_model, load_tokenizer
 from recipes import train, warm_start
 from recipes.checkpoints import load_adapter, save_adapter
@@ -64,7 +64,7 @@ def no_hands(monkeypatch):
         ),
         (["--warmup_steps", "3"], "warmup_steps 3.0 does nothing with lr_scheduler_type constant"),
         (["--optim", "sgd", "--optim_args", "a=b"], "optim sgd, optim_args 'a=b' can't be had: this optimizer takes"),
-        (["--router_aux_loss_coef", "0.1"], "router_aux_loss_coef 0.1 is for mixtures of experts"),
+        (["--router_aux_loss_coef", "0.1"], "router_aux_loss_coef 0.1 can't be had, it is 0.0"),
         (["--max_completion_length", "1"], r"max_completion_length 1 is too short for the answer A0<\|end\|> \(2 tok"),
         (["--model_name_or_path", "./none"], "can't load"),
         (["--dtype", "float16"], "dtype float16 is for GPUs"),
@@ -211,7 +211,7 @@ def test_how_a_model_is_loaded_and_asked_goes_with_its_adapter(tiny_model_dir, t
     save_adapter(tmp_path / "final", get_peft_model(model, config.lora()), tokenizer, config.poker())
     player = load_llm_player(str(tmp_path / "final"), make_game("kuhn"))
     assert player.model.config._attn_implementation == "eager"
-    player.tokenizer.chat_template = tokenizer.chat_template
+    player = LLMPlayer(player.model, tokenizer, player.config)
     asked = player.tokenizer.decode(player.encode([{"role": "user", "content": "?"}]))
     assert asked.startswith("LOUD")
     merge(str(tmp_path / "final"), tmp_path / "merged")

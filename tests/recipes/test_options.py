@@ -67,6 +67,7 @@ SET_OTHERWISE = {
     "use_cpu": "false",
     "bf16": "true",
     "fp16": "true",
+    "router_aux_loss_coef": 0.1,
     "reward_weights": [1.0, 2.0, 3.0],
     "ddp_broadcast_buffers": "true",
 }

@@ -133,6 +133,7 @@ def test_a_merged_push_is_a_whole_model_that_plays_alike(hub, final, tmp_path, c
     assert "model.safetensors" not in pushed(hub)[0] and "config.json" not in pushed(hub)[0]
 
 
+@pytest.mark.slow
 def test_judged_on_the_hub_s_weights_the_card_has_both_tables(hub, final, capsys):
     main([str(final), "tester/kuhn", "--judge_on_hub", "10"])
     files, card, config = pushed(hub)

@@ -475,6 +475,7 @@ def test_a_damaged_adapter_ends_in_one_line(warm_run, tiny_model_dir, tmp_path):
         main(arguments(tiny_model_dir, tmp_path / "run", "--adapter", str(damaged)))
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_or_after_its_warm_start_ends_as_if_it_had_not_been(warm_run, tiny_model_dir, weak, tmp_path):
     options = ("--villain", weak, *WARM, "--beta", "0.1", "--show_hands", "0", "--eval_hands", "0", "--resume")
     command = [sys.executable, "recipes/train.py", *arguments(tiny_model_dir, tmp_path, *options)]

@@ -96,7 +96,7 @@ def test_going_astray_counts_more_with_every_step(step, times, tiny_model_dir, t
     trainer = ImitationTrainer(config, base, tokenizer, examples)
     trainer.state.global_step, trainer.state.max_steps = step, config.warm_start_steps
     whole, astray = divergence(trainer.model, examples, config.temperature)
-    loss = trainer.compute_loss(trainer.model, {"examples": examples})
+    loss = trainer.compute_loss(trainer.model, {"examples": examples, "weight": 1.0})
     assert loss.item() == pytest.approx((whole + (times - 1) * astray).item(), rel=1e-5)
 
 

@@ -313,6 +313,7 @@ class ControlPlane:
             input_id=f"in-{call.id[3:]}", input=call.given, function_call_id=call.id, retry_count=retry_count
         )
         running = asyncio.create_task(container.run(given, self._arguments(container), self._environment(definition)))
+        self._tasks.add(running)
         await asyncio.wait(
             [running, container.result], timeout=definition.timeout_secs, return_when=asyncio.FIRST_COMPLETED
         )
