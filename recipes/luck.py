@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -122,7 +123,8 @@ class LuckRemover:
                 credit[index] -= penalty * probability
             for ids, own in spelled:
                 if own > 0:
-                    yield Row(given.prompt_ids, ids, tuple((credit * own / probability).tolist()), decisions=own)
+                    share_of_credit = tuple((credit * own / probability).tolist())
+                    yield Row(given.prompt_ids, ids, share_of_credit, decisions=own, logp=math.log(own))
 
     def _assigner_for(self, hero: LLMPlayer) -> CreditAssigner:
         """Exact in small games, for hero's policy as it is now; else the same for good."""

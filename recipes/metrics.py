@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 METRICS_FILE = "metrics.jsonl"
 
-TRAINER_METRICS = ("loss", "entropy", "kl", "grad_norm", "learning_rate")
+TRAINER_METRICS = ("loss", "entropy", "kl", "grad_norm", "learning_rate", "logp_gap")
 """Those that are the trainer's own, which trackers have by these names."""
 
 

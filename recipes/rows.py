@@ -14,6 +14,7 @@ the mean advantage decides, not that of each decision's; `loss_type: cispo` has 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,8 @@ class Row:
     """One number per reward function, the decisions' sum: their returns less a baseline, then their advantages."""
     decisions: float = 1
     """How many decisions the row stands for, on average; 0: none beside those of rows like it."""
+    logp: float = math.nan
+    """Log-probability that the answer was drawn with; not a number where that isn't known."""
 
     @property
     def tokens(self) -> int:
@@ -87,7 +90,12 @@ def merge(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         alike.setdefault((row.prompt_ids, row.completion_ids), []).append(row)
     return [
-        Row(*ids, tuple(map(sum, zip(*(row.credit for row in group), strict=True))), sum(r.decisions for r in group))
+        Row(
+            *ids,
+            credit=tuple(map(sum, zip(*(row.credit for row in group), strict=True))),
+            decisions=sum(row.decisions for row in group),
+            logp=group[-1].logp,
+        )
         for ids, group in alike.items()
     ]
 
@@ -154,6 +162,7 @@ def to_trl(rows: Sequence[Row], elsewhere: Mapping[Ids, Sequence[Ids]] | None = 
         "completion_ids": [list(row.completion_ids) for row in rows],
         "logprobs": None,
         "env_mask": [[float(row.decisions)] * len(row.completion_ids) for row in rows],
+        "sampled_logp": [row.logp for row in rows],
         "credit": [_mean_credit(row) for row in rows],
         "elsewhere": [tuple((elsewhere or {}).get(row.prompt_ids, ())) for row in rows],
     }

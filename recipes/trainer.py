@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -85,6 +86,8 @@ class TreeTrainer(GRPOTrainer):
             tuple(ids[kept].tolist()): own.get("elsewhere") for own, (ids, kept) in zip(inputs, prompts, strict=True)
         }
         self._elsewhere = {prompt: answers for prompt, answers in elsewhere.items() if answers}
+        sampled = [own.get("sampled_logp", math.nan) for own in inputs]
+        output["sampled_logps"] = torch.tensor(sampled, device=output["completion_ids"].device)
         return output
 
     def _compute_loss(self, model: Any, inputs: Inputs) -> torch.Tensor:
@@ -108,6 +111,11 @@ class TreeTrainer(GRPOTrainer):
                 metrics[name][-1] *= weight
         if metrics.get("entropy_coef"):
             metrics["entropy_coef"][-1] = coef
+        if self.state.global_step % self.args.steps_per_epoch == 0:  # by the policy that played
+            gap = (self._logps - inputs["sampled_logps"]).abs()
+            known = gap[~gap.isnan()].tolist()
+            if known:
+                metrics["logp_gap"] += known
         return loss
 
     def _get_per_token_logps_and_entropies(
@@ -136,6 +144,7 @@ class TreeTrainer(GRPOTrainer):
             logps = logps.index_put(at, own_logps)
             if entropies is not None:
                 entropies = entropies.index_put(at, own_entropies)
+        self._logps = logps.detach().sum(dim=1)
         return logps, entropies, None
 
     def _score_tree(

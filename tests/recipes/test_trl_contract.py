@@ -1,5 +1,6 @@
 """What this project relies on in TRL. When a new TRL moves, these fail, loudly and by name."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -386,3 +387,23 @@ def test_cispos_first_gradient_is_dapos(tiny_model_dir, tmp_path):
     expected = policy_gradient(trainer.model, DECISIONS)
     trainer.train()
     assert_same_gradient(found.updates[0], expected)
+
+
+def test_how_far_the_policy_that_played_is_from_the_one_that_is_trained_is_logged(tiny_model_dir, tmp_path):
+    probe, _ = make(tiny_model_dir, tmp_path / "probe", DECISIONS, rows_per_epoch=12)
+
+    def logp(row):
+        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+        logps = probe.model(ids).logits.log_softmax(-1)[0, len(row.prompt_ids) - 1 : -1]
+        return float(logps.gather(1, torch.tensor(row.completion_ids)[:, None]).sum())
+
+    with torch.no_grad():
+        rows = merged(6, [replace(row, logp=logp(row) + off) for row, off in zip(DECISIONS, [0.25] * 6 + [-0.25] * 6,
+                                                                                 strict=True)])  # fmt: skip
+    trainer, _ = make(tiny_model_dir, tmp_path / "run", rows, rows_per_epoch=6, updates_per_epoch=3, num_iterations=2)
+    trainer.train()
+    (logs,) = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert logs["logp_gap"] == pytest.approx(0.25, abs=1e-4)  # of the first update: those after it have moved
+    unknown, _ = make(tiny_model_dir, tmp_path / "unknown", merged(6), rows_per_epoch=6)
+    unknown.train()
+    assert all("logp_gap" not in entry for entry in unknown.state.log_history)
