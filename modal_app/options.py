@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
-from poker_env.errors import UserError
+from recipes.values import parse_yaml
+from reward_fns import reward_list
 
 BONUSES = {
     "bluff_bonus": "bluff",
@@ -27,12 +26,7 @@ def assemble(base: str, options: Mapping[str, Any]) -> dict[str, Any]:
     `reward` is NAME=WEIGHT, several with commas between them: each takes the place of the one of that name, or comes
     last. Raises `UserError` for what is no such YAML.
     """
-    try:
-        config = yaml.safe_load(base) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"the config is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(config, dict):
-        raise UserError("the config is no YAML of options: write NAME: VALUE lines")
+    config = parse_yaml(base, "the config")
     given = {name: value for name, value in options.items() if value is not None}
     added: dict[str, Any] = {
         name: reward
@@ -43,7 +37,10 @@ def assemble(base: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if option in given:
             added[name] = {"name": name, "args": {"bonus": given.pop(option)}}
     if added:
-        rewards = {_name(reward): reward for reward in config.get("rewards") or ["chips", "illegal"]}
+        given_rewards = config.get("rewards") or ["chips", "illegal"]
+        if isinstance(given_rewards, Mapping):
+            given_rewards = reward_list(given_rewards)
+        rewards = {_name(reward): reward for reward in given_rewards}
         config["rewards"] = list({**rewards, **added}.values())
     return {**config, **{NAMES.get(name, name): value for name, value in given.items()}}
 

@@ -41,7 +41,9 @@ def rehearse(poker: PokerConfig, lora: LoraConfig | None = None, options: Mappin
     """
     name, given = poker.base_model, dict(options or {})
     with _told(f"the tokenizer of {name!r} can't be loaded"):
-        tokenizer = load_tokenizer(name)
+        tokenizer = load_tokenizer(
+            name, revision=given.get("revision"), trust_remote_code=bool(given.get("trust_remote_code"))
+        )
     with _told(f"model {name!r} can't be made"):
         config = AutoConfig.from_pretrained(resolve_model(name), **_of_config(given))
         with torch.device("meta"):  # as it is, which takes no memory

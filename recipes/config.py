@@ -28,7 +28,7 @@ from poker_env.players.config import PokerConfig
 from poker_env.players.init_kwargs import check_init_kwargs
 from poker_env.players.mixture import mixture_spec
 from poker_env.players.models import best_dtype, load_model, load_tokenizer
-from recipes.given import read_command_line, read_config
+from recipes.given import find_config, read_command_line, read_config, shipped_configs
 from recipes.options import PATHS, SET, check_bounds, check_choices, default_of, refuse, refuse_overwritten
 from recipes.processes import TIMEOUT, refuse_other_ways
 from recipes.tracking import check_trackers, tell_nobody
@@ -36,8 +36,6 @@ from recipes.values import chosen, converted, shown
 from reward_fns import RewardSpec, read_reward, reward_list
 
 tell_nobody()
-
-CONFIGS = Path(__file__).with_name("configs")
 
 SWITCHES = tuple(switch.name for switch in fields(Switches))
 
@@ -378,17 +376,6 @@ def as_option(name: str, value: Any) -> Any:
         return SHORTHANDS[name](found) if isinstance(found, Mapping) else found
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
-
-
-def shipped_configs() -> list[str]:
-    """Names of the configs that come with the package."""
-    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
-
-
-def find_config(name: str) -> str:
-    """The path of a config: `name` itself, where it isn't the name of one that comes with the package."""
-    name = expand_home(name)
-    return str(CONFIGS / f"{name}.yaml") if name in shipped_configs() and not Path(name).is_file() else name
 
 
 def parse_config(argv: Sequence[str] | None = None) -> ExploitConfig:

@@ -10,7 +10,21 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from poker_env.errors import UserError
+from poker_env.players import expand_home
 from recipes.values import read_yaml, shown, suggestion
+
+CONFIGS = Path(__file__).with_name("configs")
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configs that come with the package."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def find_config(name: str) -> str:
+    """The path of a config: `name` itself, where it isn't the name of one that comes with the package."""
+    name = expand_home(name)
+    return str(CONFIGS / f"{name}.yaml") if name in shipped_configs() and not Path(name).is_file() else name
 
 
 def read_config(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:

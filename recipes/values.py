@@ -55,16 +55,26 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456
 def read_yaml(path: Path) -> dict[str, Any]:
     """The options of a YAML file, not converted yet. Raises `UserError`, with the line, for what is no such file."""
     try:
-        found = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"can't read the config {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"config {path}{_complaint(error)}") from error
-    if found is None:
+    found = parse_yaml(text, f"config {path}")
+    if not found:
         raise UserError(f"config {path} is empty: give it options, such as 'game: kuhn'")
-    if not isinstance(found, dict):
-        raise UserError(f"config {path} is no list of options 'NAME: VALUE': it holds {shown(found)}")
     return found
+
+
+def parse_yaml(text: str, called: str) -> dict[str, Any]:
+    """The options of a YAML text, not converted yet. Raises `UserError` for what is none."""
+    try:
+        found = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{called}{_complaint(error)}") from error
+    if not isinstance(found, dict | None):
+        raise UserError(f"{called} is no list of options 'NAME: VALUE': it holds {shown(found)}")
+    return found or {}
 
 
 def _complaint(error: Exception) -> str:

@@ -82,6 +82,8 @@ def test_options_go_on_top_of_the_yaml():
         ],
     }
     assert assemble("", {}) == {}
+    mapped = assemble("rewards: {chips: 1, bluff: 0.25}", {"aggression_bonus": 0.2})["rewards"]
+    assert mapped[:2] == [{"name": "chips", "weight": 1}, {"name": "bluff", "weight": 0.25}] and len(mapped) == 3
     assert assemble("", {"aggression_bonus": 0.2})["rewards"][:2] == ["chips", "illegal"]
     for wrong in ("- a list", "a: b: c"):
         with pytest.raises(UserError, match="config"):
