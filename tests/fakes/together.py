@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 import recipes.trainer
 from poker_env.players.models import load_model, load_tokenizer
 from recipes.config import parse_config
-from recipes.processes import everywhere, is_main, processes
+from recipes.processes import everywhere, is_main, part, processes
 from recipes.rollout import Rollout
 from recipes.rows import Row, deal_out, to_trl, training_rows
 from recipes.train import make_trainer
@@ -134,3 +134,4 @@ if __name__ == "__main__":
     found = run_all(model_dir, folder / "together", cases)
     if is_main():
         (folder / "found.pickle").write_bytes(pickle.dumps(found))
+    part()  # a process that ends with its group's threads at work may abort
