@@ -75,7 +75,7 @@ class ExploitConfig(GRPOConfig):
         default=None,
         metadata={
             "help": "how the model is loaded, in training and whenever its adapter is: {revision: …, "
-            "attn_implementation: eager or sdpa, quantization_config: {load_in_4bit: true}, …}"
+            "attn_implementation: eager, quantization_config: {load_in_4bit: true}, …}"
         },
     )
     chat_template_kwargs: dict[str, Any] | None = field(

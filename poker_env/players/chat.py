@@ -22,6 +22,7 @@ from poker_env.prompts import Messages
 Ids = tuple[int, ...]
 
 RULES, QUESTION, TOKEN = "The rules are these.", "What do you do now?", "A0"
+SAMPLE: Messages = [{"role": "system", "content": RULES}, {"role": "user", "content": QUESTION}]
 CLOCK = "strftime_now"
 """What templates call for the date."""
 OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*$")
@@ -73,10 +74,10 @@ class Chat:
         self._form = self._form_taken()
         self._lead = ""
         """What comes before each answer, although the template's prompt for one doesn't have it."""
-        sample: Messages = [{"role": "system", "content": RULES}, {"role": "user", "content": QUESTION}]
-        before, after = self._around_answer(sample)
+        opening = self._opening(SAMPLE)
+        before, after = self._around_answer(opening)
         self._lead = before if before.strip() else ""
-        self._sample, self._blank = self._opening(sample) + self._lead, "" if self._lead else before
+        self._sample, self._blank = opening + self._lead, "" if self._lead else before
         self.end_ids: Ids = self._ends(after, model)
         """The tokens that end an answer, first the one that the template puts there."""
         unknown = [token for token in self._encode(self._sample) if token >= known_tokens(model)]
@@ -87,7 +88,7 @@ class Chat:
             )
         if OPEN_THOUGHT.search(self._sample):
             note(f"the chat template of {self._name} opens a thought: answers are read as if there were none")
-        elif OPEN_THOUGHT.search(self._opening(sample)):
+        elif OPEN_THOUGHT.search(opening):
             note(f"the chat template of {self._name} opens a thought, which is closed at once: hero doesn't think")
 
     def prompt_ids(self, messages: Messages) -> list[int]:
@@ -112,9 +113,8 @@ class Chat:
         """The first form that the template takes and prints in full."""
         complaint = "it prints nothing of it"
         for form in FORMS:
-            messages: Messages = [{"role": "system", "content": RULES}, {"role": "user", "content": QUESTION}]
             try:
-                text = self._render(form.of(messages), add_generation_prompt=True)
+                text = self._render(form.of(SAMPLE), add_generation_prompt=True)
             except Exception as error:  # a template may raise anything
                 complaint = first_line(error)
                 continue
@@ -125,11 +125,10 @@ class Chat:
             "model, or another template by chat_template_kwargs"
         )
 
-    def _around_answer(self, messages: Messages) -> tuple[str, str]:
-        """What a template writes between its prompt for an answer and the answer, and after that."""
-        opening = self._opening(messages)
+    def _around_answer(self, opening: str) -> tuple[str, str]:
+        """What a template writes between its prompt for an answer to the sample and the answer, and after that."""
         try:
-            whole = self._render(self._form.of([*messages, {"role": "assistant", "content": TOKEN}]))
+            whole = self._render(self._form.of([*SAMPLE, {"role": "assistant", "content": TOKEN}]))
         except Exception:  # one that takes no answers
             return "", ""
         if not whole.startswith(opening):
