@@ -80,7 +80,9 @@ def prepare_run(
     finished = len(read_epochs(folder)) >= parsed.num_epochs and (folder / "final").is_dir()
     if not finished:
         from modal_app.rehearsal import rehearse  # imports torch
+        from recipes.early import check_early
 
+        check_early(parsed, parsed.load_tokenizer())
         rehearse(parsed.poker(), parsed.lora(), loading)
     return {
         "config": yaml.safe_dump(config, sort_keys=False),

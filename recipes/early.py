@@ -10,34 +10,40 @@ from typing import Any
 
 import torch
 from peft import get_peft_model
-from transformers import PreTrainedTokenizerBase, Trainer, get_scheduler
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, get_scheduler
 
 from poker_env.errors import UserError, first_line
 from poker_env.menu import longest_menu
 from poker_env.players.adapter import put_on
+from poker_env.players.llm import LLMPlayer
 from poker_env.players.skeleton import skeleton
 from recipes.config import ExploitConfig
 
 
 def check_early(config: ExploitConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise `UserError` for options that can't be had together, or not with this model, tokenizer or machine."""
+    """Raise `UserError` for options that can't be had together, or not with this model or tokenizer."""
+    model = skeleton(config.model_name_or_path, config.model_init_kwargs, trust_remote_code=config.trust_remote_code)
+    _check_length(config, LLMPlayer(model, tokenizer, config.poker()))
+    _check_optimizer(config)
+    _check_adapter(config, model)
+
+
+def check_machine(config: ExploitConfig) -> None:
+    """Raise `UserError` for options that can't be had on this machine."""
     if config.fp16 and not torch.cuda.is_available():
         raise UserError("dtype float16 is for GPUs, where the loss can be scaled: set dtype to float32 or bfloat16")
-    _check_length(config, tokenizer)
-    _check_optimizer(config)
-    _check_adapter(config)
 
 
-def _check_length(config: ExploitConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+def _check_length(config: ExploitConfig, hero: LLMPlayer) -> None:
     """Every action of the longest menu has to fit into an answer, with the token that ends it."""
-    answers = [f"A{place}" for place in range(longest_menu(config.make_game(), config.menu_fractions))]
-    lengths = {answer: len(tokenizer.encode(answer, add_special_tokens=False)) + 1 for answer in answers}
-    longest = max(answers, key=lengths.__getitem__)
-    if lengths[longest] > config.max_completion_length:
+    places = range(longest_menu(config.make_game(), config.menu_fractions))
+    answers = {f"A{place}": hero.answer_ids(f"A{place}") for place in places}
+    longest = max(answers, key=lambda token: len(answers[token]))
+    needed = len(answers[longest])
+    if needed > config.max_completion_length:
         raise UserError(
             f"max_completion_length {config.max_completion_length} is too short for the answer "
-            f"{longest}{tokenizer.eos_token or '<end>'} ({lengths[longest]} tokens): set it to {lengths[longest]} or "
-            "more"
+            f"{longest}{hero.tokenizer.decode(answers[longest][-1])} ({needed} tokens): set it to {needed} or more"
         )
 
 
@@ -60,9 +66,8 @@ def _check_optimizer(config: ExploitConfig) -> None:
         )
 
 
-def _check_adapter(config: ExploitConfig) -> None:
+def _check_adapter(config: ExploitConfig, model: PreTrainedModel) -> None:
     """Put the adapter on the model's layers, without weights."""
-    model = skeleton(config.model_name_or_path, config.model_init_kwargs, trust_remote_code=config.trust_remote_code)
     if config.adapter is not None:
         put_on(model, Path(config.adapter))
         return

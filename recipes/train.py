@@ -40,7 +40,7 @@ from recipes.checkpoints import (
 from recipes.cli import output_folder, run
 from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
-from recipes.early import check_early
+from recipes.early import check_early, check_machine
 from recipes.exact import ExactWatch
 from recipes.metrics import read_metrics
 from recipes.processes import expect_gradients, gather_to_main, is_main, on_main, part, share_of
@@ -115,6 +115,7 @@ def train(config: ExploitConfig, command: str) -> None:
     config.hub_token = None  # the trainer would save it
     folder = Path(str(config.output_dir))
     tokenizer = config.load_tokenizer()
+    check_machine(config)
     check_early(config, tokenizer)
     rollout = Rollout(config, tokenizer)
     if config.advisor:

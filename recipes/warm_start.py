@@ -42,7 +42,7 @@ from recipes.checkpoints import save_adapter
 from recipes.cli import output_folder, run
 from recipes.config import ExploitConfig, parse_config
 from recipes.cores import use_all_cores
-from recipes.early import check_early
+from recipes.early import check_early, check_machine
 from recipes.exact import ExactWatch, describe
 from recipes.imitation import Decision, Imitated, examples_of
 from recipes.processes import everywhere, expect_gradients, is_main, on_main, part, processes, share_of
@@ -77,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if config.warm_start_player is None:
         raise UserError("warm_start_player is not set: name the player to imitate, say --warm_start_player villain")
     folder = on_main(lambda: output_folder(Path(str(config.output_dir)))) / WARM_START
+    check_machine(config)
     check_early(config, config.load_tokenizer())
     if config.advisor:
         load_advisor(config.villain, config.make_game())  # complains now, not after the self-play

@@ -99,7 +99,10 @@ class Chat:
             raise UserError(f"the chat template of {self._name} can't put a question: {first_line(error)}") from error
 
     def spellings(self, token: str) -> tuple[Ids, ...]:
-        """Token ids of an action token as an answer begins with it, first as the template's own answers do."""
+        """Token ids of an action token as an answer begins with it, first as the template's own answers do.
+
+        Raises `UserError` when the tokenizer has none.
+        """
         prompt = self._encode(self._sample)
         found: dict[Ids, None] = {}
         for blank in dict.fromkeys((self._blank, "")):
@@ -107,7 +110,10 @@ class Chat:
             if whole[: len(prompt)] == prompt:
                 found[tuple(whole[len(prompt) :])] = None
         found[tuple(self._encode(token))] = None
-        return tuple(ids for ids in found if ids and str(self._tokenizer.decode(list(ids))).strip() == token)
+        spelled = tuple(ids for ids in found if ids and str(self._tokenizer.decode(list(ids))).strip() == token)
+        if not spelled:
+            raise UserError(f"the tokenizer of {self._name} can't write {token}: choose a model with another one")
+        return spelled
 
     def _form_taken(self) -> _Form:
         """The first form that the template takes and prints in full."""

@@ -129,7 +129,9 @@ def test_a_run_to_go_on_with_keeps_its_config(volumes, tiny_model_dir):
         ({"opponent": "missing"}, "no opponent 'missing'"),
         ({"model_name": "/no/such/model"}, "no model '/no/such/model'"),
         ({"resume": True}, "no run 'run'"),
-        ({"lora_target_modules": ["c_attn"]}, "preflight: no adapter on"),
+        ({"lora_target_modules": ["c_attn"]}, "lora_target_modules c_attn can't be had"),
+        ({"optim_args": "a=b"}, "this optimizer takes none"),
+        ({"max_completion_length": 1}, "max_completion_length 1 is too short"),
         ({"gpu": "T4", "dtype": "bfloat16"}, "dtype bfloat16 on a T4"),
     ],
 )

@@ -82,19 +82,29 @@ def test_a_refusal_comes_before_the_first_hand(
     assert "\n" not in str(caught.value)
 
 
-def test_the_longest_answer_of_the_menu_has_to_fit(tiny_model_dir):
-    """The tiny tokenizer spells A0 to A9 with one token each, the end with another."""
+def test_the_longest_answer_of_the_menu_has_to_fit_as_the_chat_template_writes_it(tiny_model_dir):
+    """The tiny tokenizer has one token for A0 to A9 each, and another that ends an answer."""
     tokenizer = load_tokenizer(str(tiny_model_dir))
-    check_early(config_of(tiny_model_dir, "--game", "holdem", "--max_completion_length", "2"), tokenizer)
-    spelled = {"A9": [1, 2, 3, 4, 5]}
-    encode = tokenizer.encode
-    tokenizer.encode = lambda text, **options: spelled.get(text) or encode(text, **options)
-    seven = ["--menu_fractions", *map(str, range(1, 8))]
     with pytest.raises(
-        UserError, match=r"max_completion_length 5 is too short for the answer A9<\|end\|> \(6 tokens\)"
+        UserError, match=r"max_completion_length 1 is too short for the answer A0<\|end\|> \(2 tokens\)"
     ):
-        check_early(config_of(tiny_model_dir, "--game", "holdem", "--max_completion_length", "5", *seven), tokenizer)
-    check_early(config_of(tiny_model_dir, "--game", "holdem", "--max_completion_length", "6", *seven), tokenizer)
+        check_early(config_of(tiny_model_dir, "--max_completion_length", "1"), tokenizer)
+    check_early(config_of(tiny_model_dir, "--max_completion_length", "2"), tokenizer)
+    blanks = "<|start|>{{ message['role'] }}\n{{ '\n\n' if message['role'] == 'assistant' else '' }}"
+    tokenizer.chat_template = tokenizer.chat_template.replace("<|start|>{{ message['role'] }}\n", blanks)
+    with pytest.raises(UserError, match=r"max_completion_length 3 .* \(4 tokens\): set it to 4 or more"):
+        check_early(config_of(tiny_model_dir, "--max_completion_length", "3"), tokenizer)
+    check_early(config_of(tiny_model_dir, "--max_completion_length", "4"), tokenizer)
+
+
+def test_a_tokenizer_that_can_not_write_the_actions_is_refused(tiny_model_dir):
+    """One in lower case, as BERT's."""
+    from tokenizers import normalizers
+
+    tokenizer = load_tokenizer(str(tiny_model_dir))
+    tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    with pytest.raises(UserError, match="can't write A0: choose a model with another one"):
+        check_early(config_of(tiny_model_dir), tokenizer)
 
 
 def rename_a_layer(weights):
