@@ -18,8 +18,8 @@ from transformers import TrainingArguments
 from trl import GRPOConfig
 
 from poker_env.files import write_atomically
-from recipes.config import CISPO_BOUND, ExploitConfig
-from recipes.options import REFUSED, SET, WORKS, default_of
+from recipes.options.config import CISPO_BOUND, ExploitConfig
+from recipes.options.trl_options import REFUSED, SET, WORKS, default_of
 
 PAGE = Path(__file__).with_name("configuration.md")
 
@@ -45,7 +45,7 @@ LIBRARIES = """\
 ## TRL's and transformers'
 
 The options of [TRL](https://huggingface.co/docs/trl)'s `GRPOConfig`, and of transformers' `TrainingArguments` under
-it, are of three kinds. `recipes/options.py` says of each which it is."""
+it, are of three kinds. `recipes/options/trl_options.py` says of each which it is."""
 
 WORKING = """\
 ### These work as they do there

@@ -19,9 +19,9 @@ from browser import Page, browser
 from PIL import Image
 
 from poker_env.games import make_game
-from poker_env.players import make_player
+from poker_env.player_specs import make_player
 from recipes import evaluate
-from recipes.play_web import Room, listen, make_server
+from recipes.frontends.web import Room, listen, make_server
 
 DOCS = Path(__file__).resolve().parent
 COLOURS = 256

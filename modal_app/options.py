@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recipes.values import parse_yaml
+from recipes.options.values import parse_yaml
 from reward_fns import reward_list
 
 BONUSES = {

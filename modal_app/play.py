@@ -68,9 +68,9 @@ def web() -> Any:
     """The web player as an ASGI app; it runs in the container that `make_app` asks for."""
     from modal_app.preflight import resolve_player
     from poker_env.games import make_game
-    from poker_env.players import make_player
-    from recipes.play_web import Room
-    from recipes.play_web import make_app as make_page
+    from poker_env.player_specs import make_player
+    from recipes.frontends.web import Room
+    from recipes.frontends.web import make_app as make_page
 
     table = json.loads(os.environ[TABLE])
     game = make_game(table["game"])

@@ -29,10 +29,11 @@ from modal_app.record import (
 )
 from poker_env.errors import UserError, first_line
 from poker_env.games import make_game
-from poker_env.players import make_player
-from poker_env.players.adapter import WEIGHTS
-from poker_env.players.config import BUNDLED, FILE_NAME, PokerConfig
+from poker_env.language_model.adapter import WEIGHTS
+from poker_env.language_model.bundled import BUNDLED
+from poker_env.player_specs import make_player
 from poker_env.players.mixture import mixture_spec
+from poker_env.players.poker_config import FILE_NAME, PokerConfig
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 MODEL_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.py"]
@@ -80,7 +81,7 @@ def prepare_run(
     finished = len(read_epochs(folder)) >= parsed.num_epochs and (folder / "final").is_dir()
     if not finished:
         from modal_app.rehearsal import rehearse  # imports torch
-        from recipes.early import check_early
+        from recipes.options.early import check_early
 
         check_early(parsed, parsed.load_tokenizer())
         rehearse(parsed.poker(), parsed.lora(), loading)
@@ -158,7 +159,7 @@ def check_villain(config: Mapping[str, Any]) -> None:
 
 def check_config(config: Mapping[str, Any]) -> Any:
     """Parse a config as the recipe will; raises `UserError` for what it refuses."""
-    from recipes.config import parse_config
+    from recipes.options.config import parse_config
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / CONFIG
@@ -175,7 +176,7 @@ def fetch_model(name: str, revision: str | None = None, itemsize: int = 2) -> in
     """
     from huggingface_hub import snapshot_download
 
-    from poker_env.players.models import resolve_model
+    from poker_env.language_model.loading import resolve_model
 
     if name == BUNDLED or Path(name).is_dir():
         folder = Path(resolve_model(name))

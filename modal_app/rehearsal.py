@@ -13,9 +13,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Pre
 
 from poker_env.errors import UserError, first_line
 from poker_env.games import make_deals
-from poker_env.players.config import PokerConfig
+from poker_env.language_model.loading import best_dtype, load_tokenizer, resolve_model
 from poker_env.players.llm import LLMPlayer
-from poker_env.players.models import best_dtype, load_tokenizer, resolve_model
+from poker_env.players.poker_config import PokerConfig
 from poker_env.table import LiveHand
 
 MOST_BYTES = 8e9

@@ -33,7 +33,7 @@ COMPACT_OFFERS = re.compile(r"\s*(bet |raise to )?A\d+=\S+( A\d+=\S+)*\s*")
 
 @dataclass(frozen=True)
 class Advice:
-    """What a good player would estimate at a decision, as `poker_env.advisor` works it out."""
+    """What a good player would estimate at a decision, as `poker_env.knowledge.advisor` works it out."""
 
     equity: float
     """Hero's share of the pot, 0 to 1, against villain's range if the hand is checked down from here."""

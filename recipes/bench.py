@@ -15,7 +15,7 @@ rounding  what a strategy in single precision wins from itself as it is shipped,
 river     milliseconds of a decision with the river re-solved
 coverage  % of evaluations of tag against cfr whose 95 % interval holds the long-run value, by estimator
 variance  how noisy the policy gradient is with luck taken out of the returns in one way or another: its noise scale in
-          hands, see recipes/variance.py
+          hands, see recipes/studies/gradient_noise.py
 learning  what is learned from how many hands with that; the curves beside the figures, as learning.png
 import    seconds to import `poker_env`, and what playing a bot needs of it, in a new process
 
@@ -38,29 +38,29 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from poker_env.cfr.abstract_match import duel
+from poker_env.cfr.abstraction.bucket_tables import BucketTables
 from poker_env.cfr.blueprint import SCALE, Blueprint
 from poker_env.cfr.checkpoint import file_sha256, load_checkpoint
 from poker_env.cfr.dealers import holdem_dealer
-from poker_env.cfr.duel import duel
 from poker_env.cfr.mccfr import DEALS_PER_CALL, Dealer, Solver
-from poker_env.cfr.play import BlueprintStrategy
-from poker_env.cfr.resolve import RiverStrategy
-from poker_env.cfr.river_game import RIVER
-from poker_env.cfr.tables import BucketTables
+from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
+from poker_env.cfr.playing.river_game import RIVER
+from poker_env.cfr.playing.river_strategy import RiverStrategy
 from poker_env.cfr.traverse import compile_tree, traverse
-from poker_env.evaluation.coverage import coverage
 from poker_env.evaluation.estimates import Estimate, estimate
 from poker_env.evaluation.match import evaluate
 from poker_env.files import write_atomically
 from poker_env.games import HOLDEM_CARDS, Deal, make_deals, make_game
 from poker_env.hand import Answer
-from poker_env.players import make_player
+from poker_env.player_specs import make_player
 from poker_env.players.cfr import OPPONENTS, CFRPlayer
 from poker_env.state import CALL, HandState, Observation
 from poker_env.table import play
-from recipes import variance
 from recipes.cli import Parser, run
-from recipes.recursion import Recursion
+from recipes.studies import gradient_noise as variance
+from recipes.studies.interval_coverage import coverage
+from recipes.studies.plain_traversal import Recursion
 
 REPEATS = 5
 DEALS = 500_000  # of a duel: a million hands

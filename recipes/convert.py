@@ -24,12 +24,13 @@ from poker_env.evaluation.compare import ESTIMATORS, VALUES
 from poker_env.files import write_atomically
 from poker_env.games import Game, make_deals
 from poker_env.hand import Hand, read_hands
-from poker_env.players import Player, make_player
-from poker_env.players.adapter import put_on, read_config, require_weights
-from poker_env.players.config import PokerConfig
+from poker_env.histories.steps import board
+from poker_env.language_model.adapter import put_on, read_config, require_weights
+from poker_env.player_specs import make_player
+from poker_env.players.base import Player
 from poker_env.players.hub import trained_folder
+from poker_env.players.poker_config import PokerConfig
 from poker_env.state import Observation, position
-from poker_env.steps import board
 from poker_env.table import play
 from recipes.cli import Parser, run, whole_folder
 from reward_fns.shaping import observations
@@ -87,8 +88,8 @@ def merge(adapter: str, folder: Path, dtype: str = "auto") -> float:
     """
     import torch
 
-    from poker_env.players.models import load_model, load_tokenizer
-    from poker_env.players.skeleton import load_config
+    from poker_env.language_model.loading import load_model, load_tokenizer
+    from poker_env.language_model.skeleton import load_config
 
     source = trained_folder(adapter)
     require_weights(source)

@@ -33,13 +33,14 @@ from poker_env.evaluation.compare import StoredEvaluation, compare, paired_table
 from poker_env.evaluation.lbr import DEFAULT_SETTING
 from poker_env.evaluation.lbr_report import KIND, evaluate_lbr, lbr_table, write_lbr_results
 from poker_env.evaluation.match import evaluate
-from poker_env.evaluation.ranges import range_policy_of
-from poker_env.evaluation.report import write_report
 from poker_env.evaluation.results import summary_lines, summary_table, write_results
 from poker_env.evaluation.tournament import cross_table, play_tournament, write_tournament
 from poker_env.games import Game, make_game
-from poker_env.players import PLAYER_SPECS, Player, make_player
-from poker_env.players.config import Answers, PokerConfig
+from poker_env.knowledge.ranges import range_policy_of
+from poker_env.player_specs import PLAYER_SPECS, make_player
+from poker_env.players.base import Player
+from poker_env.players.poker_config import Answers, PokerConfig
+from poker_env.report.page import write_report
 from recipes.cli import Parser, output_folder, run
 
 TOURNAMENT = "tournament"

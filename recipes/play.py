@@ -22,14 +22,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from poker_env.advisor import load_advisor
 from poker_env.errors import UserError
-from poker_env.evaluation.exact_value import KnowsItsPolicy
 from poker_env.games import make_game
-from poker_env.players import PLAYER_SPECS, make_player
-from poker_env.sitting import SITTING, Sitting
+from poker_env.knowledge.exact_value import KnowsItsPolicy
+from poker_env.player_specs import PLAYER_SPECS, load_advisor, make_player
 from recipes.cli import Parser, output_folder, run
-from recipes.play_terminal import Ask, play_in_terminal, speak_plainly
+from recipes.frontends.sitting import SITTING, Sitting
+from recipes.frontends.terminal import Ask, play_in_terminal, speak_plainly
 
 HUMAN = "human"
 
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None, ask: Ask = input) -> None:
     game = make_game(arguments.game)
     folder = arguments.output or Path("runs") / f"play-{time.strftime('%Y%m%d-%H%M%S')}"
     if arguments.web:
-        from recipes.play_web import Room, serve  # gradio takes seconds to import, and not everybody has it
+        from recipes.frontends.web import Room, serve  # gradio takes seconds to import, and not everybody has it
     villain = make_player(arguments.against, game)
     hero = None if arguments.hero == HUMAN else make_player(arguments.hero, game)
     if arguments.thoughts and not isinstance(villain, KnowsItsPolicy):

@@ -29,15 +29,15 @@ from huggingface_hub.utils import validate_repo_id
 from rich.console import Console
 
 from poker_env.errors import UserError, first_line
-from poker_env.players.base_weights import BUNDLED_IN_WORDS
+from poker_env.language_model.bundled import BUNDLED_IN_WORDS
 from recipes.cli import Parser, run, whole_folder
-from recipes.licences import check_licence
-from recipes.publication import Publication
-from recipes.repository import CURVE, collect, name_hub_weights, require_no_secret, write_card
-from recipes.run_record import RUN_FILE
+from recipes.publishing.licences import check_licence
+from recipes.publishing.publication import Publication
+from recipes.publishing.repository import CURVE, collect, name_hub_weights, require_no_secret, write_card
+from recipes.runs.record import RUN_FILE
 
 if TYPE_CHECKING:
-    from recipes.config import ExploitConfig
+    from recipes.options.config import ExploitConfig
 
 OURS = ("evaluation*", CURVE, RUN_FILE, "adapter_*", "config.json", "generation_config.json", "model*.safetensors*")
 """What an adapter or a whole model leaves in a repository, by which the next push would be taken for another."""
@@ -116,7 +116,7 @@ class Contents:
                 f"judge_on_hub {self.hands_on_hub}: adapter {adapter} was trained on {publication.trained_on}, not on "
                 "another copy of what is on the Hub: judge it with recipes/evaluate.py"
             )
-        from recipes.hub_weights import judge_on_hub  # imports torch
+        from recipes.publishing.hub_weights import judge_on_hub  # imports torch
 
         record = judge_on_hub(folder / "evaluation_on_hub", adapter, publication, self.hands_on_hub, command)
         return name_hub_weights(folder, publication, record)

@@ -29,11 +29,11 @@ from rich.table import Table
 
 from poker_env.errors import UserError
 from poker_env.games import make_deals, make_game
-from poker_env.players import PLAYER_SPECS, make_player
+from poker_env.player_specs import PLAYER_SPECS, make_player
 from poker_env.table import play
-from recipes.bending import KUHN, bending_table
 from recipes.cli import Parser, run
-from recipes.reward_trial import actions_table, decisions_table, functions_table, score_hands
+from recipes.studies.bent_play import KUHN, bending_table
+from recipes.studies.reward_trial import actions_table, decisions_table, functions_table, score_hands
 from reward_fns import RewardSpec, import_function, load_reward, offers, read_reward
 
 REWARDS_HELP = "reward functions: NAME, NAME=WEIGHT, package.module:function, or as in YAML '{name: …, args: {…}}'"
@@ -85,7 +85,7 @@ def try_rewards(argv: Sequence[str]) -> None:
     given = parser.parse_args(argv)
     rewards = given.rewards
     if given.config:
-        from recipes.config import parse_config  # imports torch
+        from recipes.options.config import parse_config  # imports torch
 
         config = parse_config(["--config", given.config])
         parser.set_defaults(game=config.game, villain=config.villain, gamma=config.gamma)

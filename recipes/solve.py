@@ -17,23 +17,23 @@ from pathlib import Path
 
 from rich.console import Console
 
-from poker_env.cfr.abstraction import Abstraction, build_abstraction
+from poker_env.cards.holdings import N_CLASSES
+from poker_env.cfr.abstraction.bucket_tables import BucketTables
+from poker_env.cfr.abstraction.card_abstraction import Abstraction, build_abstraction
 from poker_env.cfr.blueprint import Blueprint
-from poker_env.cfr.cards import N_CLASSES
 from poker_env.cfr.checkpoint import Checkpoint, Provenance, file_sha256, git_commit, load_checkpoint
 from poker_env.cfr.dealers import LEDUC_BUCKETS, deal_leduc, holdem_dealer
-from poker_env.cfr.exact import TabularStrategy, exact_checkpoint, solve_exactly
+from poker_env.cfr.full_width import TabularStrategy, exact_checkpoint, solve_exactly
 from poker_env.cfr.leduc import leduc_strategy
 from poker_env.cfr.mccfr import Identity, Solver, require_memory
 from poker_env.cfr.parallel import available_cores
 from poker_env.cfr.progress import Progress
-from poker_env.cfr.tables import BucketTables
 from poker_env.cfr.tree import PRESETS, holdem_tree, leduc_tree, tree_config
 from poker_env.errors import UserError
 from poker_env.evaluation.lbr_report import lbr_summary
-from poker_env.evaluation.ranges import BlueprintRanges
 from poker_env.files import write_atomically
 from poker_env.games import Game, make_game
+from poker_env.knowledge.ranges import BlueprintRanges
 from recipes.cli import Parser, bucket_counts, run
 
 ALGORITHMS = {"kuhn": ("cfr+", "cfr"), "leduc": ("cfr+", "cfr", "mccfr"), "holdem": ("mccfr",)}  # first: the default

@@ -23,34 +23,34 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from transformers.utils import logging as transformers_logging
 from trl import GRPOTrainer
 
-from poker_env.advisor import load_advisor
 from poker_env.evaluation.capture import usual_settings
 from poker_env.evaluation.match import Match, PlayedDeck
-from poker_env.evaluation.report import write_report
 from poker_env.evaluation.results import comparison_table, judged_sha256, write_results
-from poker_env.players.adapter import adapter_sha256
+from poker_env.language_model.adapter import adapter_sha256
+from poker_env.player_specs import advice_for, load_advisor
 from poker_env.players.llm import LLMPlayer
-from recipes.checkpoints import (
+from poker_env.report.page import write_report
+from recipes.cli import output_folder, run
+from recipes.options.config import ExploitConfig, parse_config
+from recipes.options.early import check_early, check_machine
+from recipes.push import Destination, push
+from recipes.runs.checkpoints import (
     check_run_folder,
     epoch_folder,
     last_complete_checkpoint,
     load_adapter,
     save_adapter,
 )
-from recipes.cli import output_folder, run
-from recipes.config import ExploitConfig, parse_config
-from recipes.cores import use_all_cores
-from recipes.early import check_early, check_machine
-from recipes.exact import ExactWatch
-from recipes.metrics import read_metrics
-from recipes.processes import expect_gradients, gather_to_main, is_main, on_main, part, share_of
-from recipes.push import Destination, push
-from recipes.rollout import Rollout, trl_reward_functions
-from recipes.run_record import WARM_START, command_line, require_same_run, write_run_record
-from recipes.tracking import trackers_of
-from recipes.trainer import TreeTrainer
+from recipes.runs.metrics import read_metrics
+from recipes.runs.record import WARM_START, command_line, require_same_run, write_run_record
+from recipes.runs.trackers import trackers_of
+from recipes.runs.watcher import Watcher
+from recipes.training.cores import use_all_cores
+from recipes.training.exact_watch import ExactWatch
+from recipes.training.processes import expect_gradients, gather_to_main, is_main, on_main, part, share_of
+from recipes.training.rollout import Rollout, trl_reward_functions
+from recipes.training.trainer import TreeTrainer
 from recipes.warm_start import warm_start
-from recipes.watch import Watcher
 
 EVALUATION_SEED_OFFSET = 1_000_003
 """Evaluation decks are never those of training."""
@@ -202,7 +202,8 @@ def judge(
     if found is not None and (found["villain"], found["seed"], found["deals"]) == (villain.name, seed, asked):
         return found
     model = trainer.accelerator.unwrap_model(trainer.model)
-    hero = LLMPlayer(model, trainer.processing_class, config.poker(), config.model_name_or_path)
+    poker = config.poker()
+    hero = LLMPlayer(model, trainer.processing_class, poker, config.model_name_or_path, advise=advice_for(poker))
     with nullcontext() if adapter else model.disable_adapter():
         if adapter:
             hero.name, hero.sha256 = f"llm:{adapter}", on_main(lambda: adapter_sha256(adapter))

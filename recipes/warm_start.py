@@ -31,23 +31,24 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from poker_env.advisor import LocalBestResponse, load_advisor
 from poker_env.errors import UserError
 from poker_env.games import make_deals
-from poker_env.players import Player, make_player
+from poker_env.knowledge.advisor import LocalBestResponse
+from poker_env.player_specs import advice_for, load_advisor, make_player
+from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
 from poker_env.state import Observation
 from poker_env.table import play
-from recipes.checkpoints import save_adapter
 from recipes.cli import output_folder, run
-from recipes.config import ExploitConfig, parse_config
-from recipes.cores import use_all_cores
-from recipes.early import check_early, check_machine
-from recipes.exact import ExactWatch, describe
-from recipes.imitation import Decision, Imitated, examples_of
-from recipes.processes import everywhere, expect_gradients, is_main, on_main, part, processes, share_of
-from recipes.run_record import WARM_START
-from recipes.token_tree import Example, divergence
+from recipes.options.config import ExploitConfig, parse_config
+from recipes.options.early import check_early, check_machine
+from recipes.runs.checkpoints import save_adapter
+from recipes.runs.record import WARM_START
+from recipes.training.cores import use_all_cores
+from recipes.training.exact_watch import ExactWatch, describe
+from recipes.training.imitation import Decision, Imitated, examples_of
+from recipes.training.imitation_loss import Example, divergence
+from recipes.training.processes import everywhere, expect_gradients, is_main, on_main, part, processes, share_of
 
 VILLAIN = "villain"
 """What `warm_start_player` calls the run's own opponent."""
@@ -96,8 +97,12 @@ def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Co
     decisions = imitated_decisions(config, player, villain)
     set_seed(config.seed)
     tokenizer = config.load_tokenizer()
-    model = config.load_model()
-    examples = examples_of(LLMPlayer(model, tokenizer, config.poker()), decisions)
+    model, poker = config.load_model(), config.poker()
+
+    def as_hero(asked: Any) -> LLMPlayer:
+        return LLMPlayer(asked, tokenizer, poker, advise=advice_for(poker))
+
+    examples = examples_of(as_hero(model), decisions)
     console.print(
         f"[bold]warm start[/]: imitating {player.name} at {len(examples)} prompts"
         f" ({len(decisions)} decisions in {config.warm_start_hands} hands against {villain.name})"
@@ -107,8 +112,8 @@ def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Co
     adapted = trainer.accelerator.unwrap_model(trainer.model)
 
     def finish() -> None:
-        save_adapter(folder, adapted, tokenizer, config.poker())
-        hero = LLMPlayer(adapted, tokenizer, config.poker())
+        save_adapter(folder, adapted, tokenizer, poker)
+        hero = as_hero(adapted)
         console.print(f"legal answers {legal_rate(hero, [seen for seen, _ in decisions]):.2%}", end="  ")
         exact = ExactWatch.of(config, villain)
         if exact is not None:

@@ -20,7 +20,7 @@ import pytest
 from poker_env.cfr.checkpoint import load_checkpoint
 from poker_env.errors import UserError
 from poker_env.players.cfr import OPPONENTS
-from recipes import config
+from recipes.options import config
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,7 +80,7 @@ RULES = {
     r"modal ": Not("needs a Modal account; tests/modal_app/test_docs.py parses it, its fake of Modal runs the apps"),
     r"hf auth login": Not("needs an account"),
     r"(tensorboard|trackio) ": Not("a server that others wrote"),
-    r"accelerate launch --multi_gpu": Not("needs GPUs; tests/recipes/test_processes.py trains in two processes"),
+    r"accelerate launch --multi_gpu": Not("needs GPUs; tests/recipes/training/test_processes.py trains in two"),
     r"accelerate launch -m recipes\.train": Not("in an environment without the clone; tests/test_package.py (slow)"),
     r"python -m recipes\.evaluate": Not("in an environment without the clone; tests/test_package.py"),
     r"python (-m )?recipes[./]NAME": Not("stands for any of them"),
@@ -112,7 +112,7 @@ RULES = {
     r"python recipes/push\.py": Run("--base_model some/model --license apache-2.0 --output {out}"),
     r"python recipes/convert\.py merge runs/quickstart/final": Run(),
     r"python recipes/convert\.py dataset runs/judged": Run(),
-    r"python recipes/play\.py .*--web": Not("serves until it is stopped; tests/recipes/test_play_web.py"),
+    r"python recipes/play\.py .*--web": Not("serves until it is stopped; tests/recipes/frontends/test_web.py"),
     r"python recipes/play\.py .*--hero": Run("--output {out}"),
     r"python recipes/play\.py": Run("--output {out}"),
     r"python docs/configuration\.py": Not("test_the_configuration_page_is_what_the_dataclasses_say"),

@@ -100,7 +100,7 @@ def test_its_files_are_found_from_anywhere(elsewhere, tmp_path):
 import poker_env, recipes.solve
 from pathlib import Path
 from poker_env.games import make_game
-from poker_env.players import make_player
+from poker_env.player_specs import make_player
 print(poker_env.__file__)
 print(make_player("cfr", make_game("holdem")).name, *sorted(
     path.stem for path in Path(recipes.solve.__file__).with_name("configs").iterdir()))
@@ -126,7 +126,7 @@ def test_poker_env_comes_without_a_training_stack():
 import sys
 import poker_env
 print(*{name.partition(".")[0] for name in sys.modules})
-import poker_env.cfr.play, poker_env.hand, poker_env.players, poker_env.prompts, poker_env.table
+import poker_env.cfr.playing.blueprint_strategy, poker_env.hand, poker_env.players, poker_env.prompts, poker_env.table
 print(*{name.partition(".")[0] for name in sys.modules})
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from poker_env.cfr.abstraction import Abstraction
+from poker_env.cfr.abstraction.card_abstraction import Abstraction
 from poker_env.cfr.checkpoint import Checkpoint, Provenance
 from poker_env.cfr.tree import BettingTree, TreeConfig, holdem_tree
 from poker_env.errors import UserError

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from poker_env.cfr.cards import N_CARDS, hand_value
-from poker_env.cfr.tables import BucketTables, deal_buckets
+from poker_env.cards.holdings import N_CARDS, hand_value
+from poker_env.cfr.abstraction.bucket_tables import BucketTables, deal_buckets
 from poker_env.cfr.traverse import random_float
 
 LEDUC_BUCKETS = (3, 9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyspiel
 
-from poker_env.cfr.exact import TabularStrategy
+from poker_env.cfr.full_width import TabularStrategy
 from poker_env.cfr.mccfr import Solver
 from poker_env.cfr.tree import BettingTree
 from poker_env.games import Game

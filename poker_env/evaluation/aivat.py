@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from poker_env.evaluation.capture import knows_ranges
-from poker_env.evaluation.credit import Choice, CreditAssigner, Switches, assigner_against
-from poker_env.evaluation.exact_value import SMALL_GAMES, Policy, known_policy
-from poker_env.evaluation.knowledge import all_decks
-from poker_env.evaluation.ranges import LONG_RUN
 from poker_env.games import Deal, Game
 from poker_env.hand import Decision, Hand
+from poker_env.knowledge.beliefs import all_decks
+from poker_env.knowledge.control_variates import Choice, CreditAssigner, Switches, assigner_against
+from poker_env.knowledge.exact_value import SMALL_GAMES, Policy, known_policy
+from poker_env.knowledge.ranges import LONG_RUN
 from poker_env.players.base import Player
 from poker_env.players.cfr import CFRPlayer
 from poker_env.players.simple import SimplePlayer

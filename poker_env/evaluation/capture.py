@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-from poker_env.cfr.play import BlueprintStrategy
-from poker_env.cfr.resolve import RiverStrategy
-from poker_env.cfr.translation import Translator
+from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
+from poker_env.cfr.playing.river_strategy import RiverStrategy
+from poker_env.cfr.playing.translation import Translator
 from poker_env.errors import UserError
 from poker_env.evaluation.estimates import Estimate, by_deck, deck_estimate, vary
-from poker_env.evaluation.exact_value import LEAST_ROOM
 from poker_env.evaluation.lbr import DEFAULT_SETTING, LocalBestResponder
-from poker_env.evaluation.ranges import range_policy_of
 from poker_env.games import Deal, Game
 from poker_env.hand import Hand
+from poker_env.knowledge.exact_value import LEAST_ROOM
+from poker_env.knowledge.ranges import range_policy_of
 from poker_env.players.base import Player
 from poker_env.players.cfr import CFRPlayer
 from poker_env.state import HandState

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from poker_env.evaluation.knowledge import DealtCards
 from poker_env.hand import Decision, Hand
+from poker_env.knowledge.beliefs import DealtCards
 
 _BOARD_CARDS = {"kuhn": (0,), "leduc": (0, 1), "holdem": (0, 3, 4, 5)}  # by street
 

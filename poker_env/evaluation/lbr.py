@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from poker_env.cfr.cards import HOLDINGS, N_CARDS, N_HOLDINGS
+from poker_env.cards.equity import equities_against
+from poker_env.cards.holdings import HOLDINGS, N_CARDS, N_HOLDINGS
 from poker_env.errors import UserError
-from poker_env.evaluation.equity import equities_against
 from poker_env.evaluation.estimates import Estimate, estimate
-from poker_env.evaluation.public import PublicState, PublicTree
-from poker_env.evaluation.ranges import RangePolicy
 from poker_env.games import Deal, Game, make_deals
+from poker_env.knowledge.public_tree import PublicState, PublicTree
+from poker_env.knowledge.ranges import RangePolicy
 from poker_env.state import CALL, FOLD, Observation
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from rich.table import Table
 
 from poker_env.errors import UserError
-from poker_env.evaluation.bars import watched
 from poker_env.evaluation.lbr import DEFAULT_SETTING, LocalBestResponse, local_best_response
-from poker_env.evaluation.ranges import LONG_RUN, RangePolicy, range_policy_of
+from poker_env.evaluation.progress_bar import watched
 from poker_env.evaluation.results import checkpoints, versions
 from poker_env.files import write_atomically
 from poker_env.games import Game
+from poker_env.knowledge.ranges import LONG_RUN, RangePolicy, range_policy_of
 from poker_env.players.base import Player
 from poker_env.state import position
 

@@ -11,18 +11,18 @@ from itertools import chain, repeat
 
 import numpy as np
 
-from poker_env.cfr.play import BlueprintStrategy
-from poker_env.cfr.tables import BucketTables
+from poker_env.cfr.abstraction.bucket_tables import BucketTables
+from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
 from poker_env.errors import UserError
 from poker_env.evaluation.aivat import AIVAT, ValueFunction
-from poker_env.evaluation.bars import watched
 from poker_env.evaluation.capture import Capture, Reference, TreeWatcher, exact_capture, local_capture
 from poker_env.evaluation.chance import without_chance
 from poker_env.evaluation.estimates import Estimate, by_deck, deck_estimate, estimate
-from poker_env.evaluation.exact_value import SMALL_GAMES, ExactReport, exact_report, known_policy
-from poker_env.evaluation.ranges import LONG_RUN
+from poker_env.evaluation.progress_bar import watched
 from poker_env.games import Deal, Game, make_deals
 from poker_env.hand import Decision, Hand
+from poker_env.knowledge.exact_value import SMALL_GAMES, ExactReport, exact_report, known_policy
+from poker_env.knowledge.ranges import LONG_RUN
 from poker_env.players.base import Player
 from poker_env.players.cfr import CFRPlayer
 from poker_env.state import position

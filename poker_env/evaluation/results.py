@@ -16,13 +16,13 @@ from rich.table import Table
 from poker_env.evaluation.capture import Capture
 from poker_env.evaluation.compare import VALUES, Comparison
 from poker_env.evaluation.estimates import Estimate
-from poker_env.evaluation.habits import habits
+from poker_env.evaluation.hud import habits
 from poker_env.evaluation.match import Evaluation
 from poker_env.files import write_atomically
 from poker_env.hand import write_hands
 from poker_env.players.base import Player
-from poker_env.players.config import PokerConfig
 from poker_env.players.mixture import MixturePlayer
+from poker_env.players.poker_config import PokerConfig
 
 PACKAGES = ("exploitative-poker", "open_spiel", "pokerkit", "numpy", "torch", "transformers", "trl", "peft")
 

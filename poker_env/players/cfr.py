@@ -9,10 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
-from poker_env.cfr import blueprint, exact
+from poker_env.cfr import blueprint
+from poker_env.cfr import full_width as exact
 from poker_env.cfr.checkpoint import Checkpoint, file_sha256, load_checkpoint
-from poker_env.cfr.play import BlueprintStrategy
-from poker_env.cfr.resolve import RiverStrategy
+from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
+from poker_env.cfr.playing.river_strategy import RiverStrategy
 from poker_env.errors import UserError
 from poker_env.games import Game
 from poker_env.hand import Answer

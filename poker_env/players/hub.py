@@ -8,7 +8,7 @@ from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HFValidationError, HTTPError
 
 from poker_env.errors import UserError, first_line
-from poker_env.players.config import FILE_NAME
+from poker_env.players.poker_config import FILE_NAME
 
 LEFT_THERE = ["evaluation*", "*.png"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +13,18 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from poker_env.advisor import load_advisor
 from poker_env.errors import UserError
 from poker_env.games import Game
 from poker_env.hand import Answer
+from poker_env.language_model.adapter import WEIGHTS, adapter_sha256, put_on
+from poker_env.language_model.base_weights import tell_other_weights
+from poker_env.language_model.chat import Chat
+from poker_env.language_model.generate import sample_completions
+from poker_env.language_model.loading import load_model, load_tokenizer
+from poker_env.language_model.score import Scores, score
 from poker_env.menu import MenuItem, make_menu
-from poker_env.players.adapter import WEIGHTS, adapter_sha256, put_on
-from poker_env.players.base_weights import tell_other_weights
-from poker_env.players.chat import Chat
-from poker_env.players.config import FILE_NAME, Answers, PokerConfig
-from poker_env.players.generate import sample_completions
 from poker_env.players.hub import trained_folder
-from poker_env.players.models import load_model, load_tokenizer
-from poker_env.players.score import Scores, score
+from poker_env.players.poker_config import FILE_NAME, Answers, PokerConfig
 from poker_env.prompts import TOKEN, Advice, Messages, build_messages, offered_tokens, parse_answer
 from poker_env.state import Observation
 
@@ -43,6 +42,10 @@ class Question:
     """The prompt's token ids, ready for the model's answer."""
 
 
+Advise = Callable[[Observation, Sequence[MenuItem]], Advice]
+"""What hero is told at an observation with that menu: an `Advisor.advise`."""
+
+
 class LLMPlayer:
     """Asks a language model for one action token per decision, a whole batch at once.
 
@@ -57,10 +60,12 @@ class LLMPlayer:
         name: str = "llm",
         batch_size: int | None = None,
         answers: Answers = "free",
+        advise: Advise | None = None,
     ) -> None:
         """`answers` are `free` text; or `scored`, which say beside it how probable each action of the menu was; or
         drawn from those probabilities alone, `menu`: whatever says more or less than an action's token is then an
-        answer that names no action, and isn't spelled out.
+        answer that names no action, and isn't spelled out. `advise` is what gives the advice that `config` may want in
+        the prompts.
 
         Probabilities are remembered by prompt: when the model's weights have changed, make the player anew.
         """
@@ -71,6 +76,7 @@ class LLMPlayer:
         self.sha256: str | None = None
         """Of the adapter's weights, None without one."""
         self.answers = answers
+        self.advise = advise
         self._remembered: dict[tuple[int, ...], Scores] = {}
         self._batch_size = batch_size or (512 if model.device.type == "cuda" else 128)
         self._chat = Chat(tokenizer, model, config.chat_template_kwargs, config.date)
@@ -108,11 +114,13 @@ class LLMPlayer:
         ]
 
     def ask(self, observations: Sequence[Observation]) -> list[Question]:
-        """What the model is asked at each observation."""
+        """What the model is asked at each observation. Raises `ValueError` without the advice that belongs to it."""
         menus = [make_menu(observation, self.config.fractions) for observation in observations]
         advice: list[Advice | None] = [None] * len(menus)
         if self.config.advisor is not None:
-            advice = list(map(load_advisor(self.config.advisor, self.config.game).advise, observations, menus))
+            if self.advise is None:
+                raise ValueError(f"{self.name} is asked with advice about {self.config.advisor}, and has none")
+            advice = list(map(self.advise, observations, menus))
         messages = [
             build_messages(observation, menu, self.config.style, given)
             for observation, menu, given in zip(observations, menus, advice, strict=True)
@@ -219,6 +227,7 @@ def _with_scores(answer: Answer, question: Question, scores: Scores, place: int 
 def load_llm_player(path: str, game: Game) -> LLMPlayer:
     """The player of an adapter (with its `poker_config.json`) or of an untrained model, by path or Hub id.
 
+    Prompts with advice take an `advise` beside it, see `player_specs.make_llm_player`.
     Raises `UserError` when there are no weights, or the adapter was trained on another game.
     """
     folder = trained_folder(path)
@@ -241,7 +250,7 @@ def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
     if not (folder / WEIGHTS).exists():
         raise UserError(f"adapter {folder} has no weights: {WEIGHTS} is missing")
     model = put_on(load_model(config.base_model, init_kwargs=config.model_init_kwargs), folder).eval()
-    tell_other_weights(config, name)
+    tell_other_weights(config.base_model, config.base_sha256, name)
     tokenizer = load_tokenizer(config.base_model, revision=config.model_init_kwargs.get("revision"))
     player = LLMPlayer(model, tokenizer, config, name)
     player.sha256 = adapter_sha256(folder)

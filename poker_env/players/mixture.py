@@ -9,9 +9,8 @@ from itertools import accumulate
 from typing import Any
 
 from poker_env.errors import UserError
-from poker_env.games import Game
 from poker_env.hand import Answer
-from poker_env.players import Player, make_player
+from poker_env.players.base import Player
 from poker_env.state import Observation
 
 KIND = "mix"
@@ -40,12 +39,6 @@ class MixturePlayer:
                 given = component.act([observations[place] for place in places])
                 answers.update(zip(places, given, strict=True))
         return [answers[place] for place in range(len(observations))]
-
-
-def make_mixture(spec: str, game: Game) -> MixturePlayer:
-    """The mixture of a spec. Raises `UserError` for one that makes no sense, or where a component can't be made."""
-    weights = parse_mixture(spec)
-    return MixturePlayer(spec, [make_player(component, game) for component in weights], list(weights.values()))
 
 
 def parse_mixture(spec: str) -> dict[str, float]:

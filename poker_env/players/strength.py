@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from numba import njit
 
-from poker_env.cfr.cards import HOLDINGS, hand_value
+from poker_env.cards.holdings import HOLDINGS, hand_value
 from poker_env.games import HOLDEM_CARDS
 from poker_env.state import Observation
 

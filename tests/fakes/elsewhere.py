@@ -131,11 +131,11 @@ def main(argv):
     from peft import PeftModel
     from transformers import TrainingArguments
 
-    import recipes.config
+    import recipes.options.config
     import recipes.train
 
-    load = recipes.config.load_model
-    recipes.config.load_model = lambda *args, **kwargs: moved(load(*args, **kwargs))
+    load = recipes.options.config.load_model
+    recipes.options.config.load_model = lambda *args, **kwargs: moved(load(*args, **kwargs))
     own = TrainingArguments.device
     TrainingArguments.device = property(lambda self: (own.fget(self), ELSEWHERE)[1])
     Accelerator.device = property(lambda self: ELSEWHERE)

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-import recipes.trainer
-from poker_env.players.models import load_model, load_tokenizer
-from recipes.config import parse_config
-from recipes.processes import everywhere, is_main, part, processes
-from recipes.rollout import Rollout
-from recipes.rows import Row, deal_out, to_trl, training_rows
+import recipes.training.trainer
+from poker_env.language_model.loading import load_model, load_tokenizer
+from recipes.options.config import parse_config
 from recipes.train import make_trainer
+from recipes.training.processes import everywhere, is_main, part, processes
+from recipes.training.rollout import Rollout
+from recipes.training.rows import Row, deal_out, to_trl, training_rows
 
 
 class MadeUp:
@@ -111,11 +111,11 @@ def run(model_dir, output_dir, case):
 
 @contextlib.contextmanager
 def small_trees(rows):
-    usual, recipes.trainer.ROWS_PER_TREE = recipes.trainer.ROWS_PER_TREE, rows
+    usual, recipes.training.trainer.ROWS_PER_TREE = recipes.training.trainer.ROWS_PER_TREE, rows
     try:
         yield
     finally:
-        recipes.trainer.ROWS_PER_TREE = usual
+        recipes.training.trainer.ROWS_PER_TREE = usual
 
 
 def run_all(model_dir, output_dir, cases):

@@ -53,7 +53,7 @@ def test_a_table_is_deployed(cloud, opponent, monkeypatch):
     found = import_single_function_service(web.definition, None)._user_defined_callable
     assert found.__code__.co_filename == play.web.__code__.co_filename and found.__name__ == "web"
     packages = [line for line in cloud.control.dockerfile(web.definition.image_id) if "gradio==" in line]
-    assert packages and "/root/recipes/play.css" in files
+    assert packages and "/root/recipes/frontends/play.css" in files
 
 
 def test_the_page_is_at_its_path_alone(monkeypatch):

@@ -15,8 +15,8 @@ from modal_app.preflight import prepare_run, require_checkpoint, require_ended, 
 from modal_app.publish import check_token
 from modal_app.record import Attempt, save_attempt
 from poker_env.errors import UserError
-from recipes.checkpoints import COMPLETE, last_complete_checkpoint, mark_complete
-from recipes.config import parse_config
+from recipes.options.config import parse_config
+from recipes.runs.checkpoints import COMPLETE, last_complete_checkpoint, mark_complete
 from reward_fns import load_reward
 
 

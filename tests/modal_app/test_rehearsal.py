@@ -10,8 +10,8 @@ from modal_app.preflight import check_player, fetch_model
 from modal_app.rehearsal import _make_shallow, rehearse
 from poker_env.errors import UserError
 from poker_env.games import make_game
-from poker_env.players.config import PokerConfig
-from recipes.config import parse_config
+from poker_env.players.poker_config import PokerConfig
+from recipes.options.config import parse_config
 
 BROKEN = "{% for message in messages %}{{ message['content'] }}"
 REFUSING = "{{ raise_exception('no such roles') }}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modal_app.supervise import Outcome, accelerate, supervise
-from recipes.config import parse_config
+from recipes.options.config import parse_config
 
 
 def run(code, saved=lambda: None, keep=lambda: None, **options):

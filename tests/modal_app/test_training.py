@@ -18,7 +18,7 @@ from modal_app.record import (
     seconds_per_hand,
 )
 from poker_env.errors import UserError
-from recipes.checkpoints import mark_complete
+from recipes.runs.checkpoints import mark_complete
 
 ROW = {"hands": 16, "avg_return": -1.0, "bb_per_hand": -0.5, "win_rate": 0.25, "legal_rate": 0.5, "loss": 0.1}
 CONFIG = "{game: kuhn, model_name_or_path: tiny}"

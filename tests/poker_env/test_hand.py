@@ -13,7 +13,7 @@ from poker_env.errors import UserError
 from poker_env.games import Game, make_deals, make_game
 from poker_env.hand import Answer, Hand, read_hands, write_hands
 from poker_env.menu import make_menu
-from poker_env.players import make_player
+from poker_env.player_specs import make_player
 from poker_env.table import play
 
 GAMES = [make_game("kuhn"), make_game("leduc"), make_game("holdem"), Game("holdem", 7, 13, 999)]

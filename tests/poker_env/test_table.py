@@ -9,7 +9,7 @@ import pytest
 from poker_env.games import make_deals, make_game
 from poker_env.hand import Answer
 from poker_env.menu import make_menu
-from poker_env.players import make_player
+from poker_env.player_specs import make_player
 from poker_env.state import HandState
 from poker_env.table import play
 

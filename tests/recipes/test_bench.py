@@ -14,8 +14,9 @@ from poker_env.cfr.tree import leduc_tree
 from poker_env.errors import UserError
 from poker_env.games import make_game
 from poker_env.players.cfr import OPPONENTS
-from recipes import bench, solving_curve
-from recipes.recursion import Recursion
+from recipes import bench
+from recipes.studies import solving_curve
+from recipes.studies.plain_traversal import Recursion
 
 
 @pytest.mark.parametrize("tremble", [0.0, 0.25])

@@ -6,7 +6,7 @@ import pytest
 
 from poker_env.errors import UserError
 from poker_env.games import make_game
-from poker_env.players import expand_home, make_player
+from poker_env.player_specs import expand_home, make_player
 from recipes.cli import Parser
 
 

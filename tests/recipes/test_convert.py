@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from poker_env.errors import UserError
 from poker_env.games import make_deals, make_game
 from poker_env.hand import read_hands
-from poker_env.players import make_player
-from poker_env.players.config import PokerConfig
+from poker_env.language_model.loading import load_model, load_tokenizer
+from poker_env.player_specs import make_player
 from poker_env.players.llm import LLMPlayer, PokerLLMAgent
-from poker_env.players.models import load_model, load_tokenizer
+from poker_env.players.poker_config import PokerConfig
 from poker_env.table import play
 from recipes import convert
 from recipes.convert import export_decisions, main, merge

@@ -10,7 +10,7 @@ from poker_env.errors import UserError
 from poker_env.games import make_game
 from poker_env.hand import read_hands
 from poker_env.players.cfr import OPPONENTS
-from poker_env.players.config import PokerConfig
+from poker_env.players.poker_config import PokerConfig
 from recipes import cli, evaluate
 
 

@@ -16,11 +16,11 @@ from rich.console import Console
 from poker_env.errors import UserError
 from poker_env.games import make_game
 from poker_env.hand import Answer, read_hands
-from poker_env.players import make_player
-from poker_env.players.config import PokerConfig
-from poker_env.sitting import Sitting, raise_action
+from poker_env.player_specs import make_player
+from poker_env.players.poker_config import PokerConfig
 from recipes import play
-from recipes.play_terminal import play_in_terminal, read_choice
+from recipes.frontends.sitting import Sitting, raise_action
+from recipes.frontends.terminal import play_in_terminal, read_choice
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -263,8 +263,8 @@ def test_a_language_model_plays_and_says_what_it_thought(tiny_model_dir, tmp_pat
 
 def test_an_adapters_menu_is_its_own(tiny_model_dir, tmp_path):
     """What a model is asked doesn't depend on what the person is offered."""
+    from poker_env.language_model.loading import load_model, load_tokenizer
     from poker_env.players.llm import LLMPlayer
-    from poker_env.players.models import load_model, load_tokenizer
 
     game = make_game("holdem")
     config = PokerConfig(game=game, base_model=str(tiny_model_dir), fractions=(0.7,))

@@ -17,12 +17,12 @@ from huggingface_hub.errors import HTTPError
 from poker_env.errors import UserError
 from poker_env.hand import read_hands
 from poker_env.players.hub import trained_folder
-from recipes.config import parse_config
 from recipes.evaluate import main as evaluate
-from recipes.model_card import card_text
+from recipes.options.config import parse_config
+from recipes.publishing.model_card import card_text
+from recipes.publishing.repository import collect
 from recipes.push import Destination, main
-from recipes.repository import collect
-from recipes.run_record import command_line
+from recipes.runs.record import command_line
 from recipes.train import main as train
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,11 @@ from transformers import AutoModelForCausalLM
 
 from poker_env.errors import UserError
 from poker_env.games import make_game
-from poker_env.players import base_weights, make_player, models
-from poker_env.players.base_weights import BUNDLED_IN_WORDS, base_sha256
-from poker_env.players.config import BUNDLED, PokerConfig
-from poker_env.players.models import BUNDLED_HUB_ID
+from poker_env.language_model import base_weights, loading
+from poker_env.language_model.base_weights import base_sha256
+from poker_env.language_model.bundled import BUNDLED, BUNDLED_HUB_ID, BUNDLED_IN_WORDS
+from poker_env.player_specs import make_player
+from poker_env.players.poker_config import PokerConfig
 from recipes.evaluate import main as evaluate
 from recipes.push import main
 from recipes.train import main as train
@@ -187,7 +188,7 @@ def test_a_folder_s_weights_are_known_by_their_content(tiny_model_dir, tmp_path)
     save_file({"x": torch.zeros(1)}, changed / "model.safetensors")
     assert base_sha256(str(copy)) == base_sha256(str(tiny_model_dir)) != base_sha256(str(changed))
     assert base_sha256(str(tmp_path)) is None and base_weights.own_sha256("some/model") is None
-    assert models.resolve_model("some/model") == "some/model"
+    assert loading.resolve_model("some/model") == "some/model"
 
 
 def test_the_wheel_s_file_is_known():

@@ -12,14 +12,14 @@ import pytest
 import yaml
 
 from poker_env.errors import UserError
-from poker_env.evaluation.exact_value import ExactJudge
 from poker_env.games import make_deals, make_game
-from poker_env.players import make_player
+from poker_env.knowledge.exact_value import ExactJudge
+from poker_env.player_specs import make_player
 from poker_env.table import play
-from recipes.bending import KUHN, optimum
-from recipes.config import parse_config
-from recipes.reward_trial import score_hands
+from recipes.options.config import parse_config
 from recipes.rewards import main
+from recipes.studies.bent_play import KUHN, optimum
+from recipes.studies.reward_trial import score_hands
 from recipes.train import main as train
 from reward_fns import RewardSpec, load_reward
 from reward_fns.builtin import BUILT_IN

@@ -15,9 +15,9 @@ from poker_env.cfr.blueprint import Blueprint
 from poker_env.cfr.checkpoint import load_checkpoint
 from poker_env.errors import UserError
 from poker_env.evaluation.lbr_report import lbr_summary
-from poker_env.evaluation.ranges import BoardMemory
 from poker_env.games import make_deals, make_game
-from poker_env.players import make_player
+from poker_env.knowledge.ranges import BoardMemory
+from poker_env.player_specs import make_player
 from poker_env.players.cfr import OPPONENTS, load_cfr_player
 from poker_env.table import play
 from recipes import solve

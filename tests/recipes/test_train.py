@@ -16,20 +16,20 @@ import torch
 from safetensors.numpy import load_file
 
 from poker_env.errors import UserError
-from poker_env.evaluation.exact_value import ExactJudge, exact_policy, legal_entropy
 from poker_env.evaluation.match import Match
 from poker_env.games import make_game
 from poker_env.hand import read_hands
-from poker_env.players import make_player
+from poker_env.knowledge.exact_value import ExactJudge, exact_policy, legal_entropy
+from poker_env.player_specs import make_player
 from poker_env.players.llm import PokerLLMAgent
 from recipes import train
-from recipes.checkpoints import check_run_folder, epoch_folder, last_complete_checkpoint
-from recipes.config import parse_config
-from recipes.exact import ExactWatch
-from recipes.run_record import command_line, require_same_run
+from recipes.options.config import parse_config
+from recipes.runs.checkpoints import check_run_folder, epoch_folder, last_complete_checkpoint
+from recipes.runs.record import command_line, require_same_run
+from recipes.runs.watcher import best_adapter, untrained
 from recipes.solve import main as solve
 from recipes.train import main
-from recipes.watch import best_adapter, untrained
+from recipes.training.exact_watch import ExactWatch
 
 ROOT = Path(__file__).parents[2]
 

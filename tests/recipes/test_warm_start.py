@@ -6,20 +6,20 @@ import torch
 from safetensors.numpy import load_file
 
 from poker_env.errors import UserError
-from poker_env.evaluation.exact_value import ExactJudge, exact_policy
 from poker_env.games import make_deals, make_game
 from poker_env.hand import Answer
+from poker_env.knowledge.exact_value import ExactJudge, exact_policy
+from poker_env.language_model.bundled import BUNDLED
+from poker_env.language_model.loading import load_model, load_tokenizer
+from poker_env.language_model.token_tree import TokenTree
 from poker_env.menu import POT_FRACTIONS, make_menu
-from poker_env.players import make_player
-from poker_env.players.config import BUNDLED
+from poker_env.player_specs import make_player
 from poker_env.players.llm import load_llm_player
-from poker_env.players.models import load_model, load_tokenizer
-from poker_env.players.token_tree import TokenTree
 from poker_env.state import HandState
 from poker_env.table import play
-from recipes.config import parse_config
-from recipes.imitation import Imitated, examples_of
-from recipes.token_tree import Example, divergence
+from recipes.options.config import parse_config
+from recipes.training.imitation import Imitated, examples_of
+from recipes.training.imitation_loss import Example, divergence
 from recipes.warm_start import ImitationTrainer, main
 
 KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")

@@ -13,7 +13,7 @@ from poker_env.games import Deal, make_deals, make_game
 from poker_env.hand import Answer
 from poker_env.menu import make_menu
 from poker_env.table import play
-from recipes.returns import discounted_returns
+from recipes.training.returns import discounted_returns
 from reward_fns import RewardSpec, load_reward
 from reward_fns.shaping import observations, potential_based
 

@@ -4,9 +4,9 @@ import numpy as np
 import pyspiel
 import pytest
 
-from poker_env.cfr.abstraction import Abstraction
+from poker_env.cards.holdings import hand_value
+from poker_env.cfr.abstraction.card_abstraction import Abstraction
 from poker_env.cfr.blueprint import Blueprint
-from poker_env.cfr.cards import hand_value
 from poker_env.cfr.checkpoint import Provenance, load_checkpoint
 from poker_env.cfr.dealers import LEDUC_BUCKETS, deal_leduc
 from poker_env.cfr.leduc import leduc_strategy

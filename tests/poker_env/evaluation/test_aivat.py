@@ -5,15 +5,15 @@ import itertools
 import numpy as np
 import pytest
 
-from poker_env.cfr.exact import TabularStrategy, information_states
+from poker_env.cfr.full_width import TabularStrategy, information_states
 from poker_env.evaluation.aivat import AIVAT
 from poker_env.evaluation.estimates import deck_estimate
-from poker_env.evaluation.exact_value import exact_policy, expected_payoff
-from poker_env.evaluation.knowledge import all_decks
 from poker_env.evaluation.match import evaluate
 from poker_env.games import Deal, make_game
 from poker_env.hand import Answer, Decision, Hand
-from poker_env.players import make_player
+from poker_env.knowledge.beliefs import all_decks
+from poker_env.knowledge.exact_value import exact_policy, expected_payoff
+from poker_env.player_specs import make_player
 from poker_env.players.cfr import CFRPlayer
 from poker_env.state import HandState
 

@@ -10,10 +10,10 @@ from poker_env.evaluation.capture import Reference, TreeWatcher, exact_capture, 
 from poker_env.evaluation.estimates import Estimate
 from poker_env.evaluation.lbr import local_best_response
 from poker_env.evaluation.match import evaluate
-from poker_env.evaluation.ranges import range_policy_of
 from poker_env.games import Deal, make_deals, make_game
 from poker_env.hand import Answer
-from poker_env.players import make_player
+from poker_env.knowledge.ranges import range_policy_of
+from poker_env.player_specs import make_player
 from poker_env.table import play
 
 KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")

@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from poker_env.cfr.cards import hand_value
+from poker_env.cards.holdings import hand_value
 from poker_env.evaluation.chance import without_chance
-from poker_env.evaluation.knowledge import all_decks
 from poker_env.games import HOLDEM_CARDS, Deal, make_deals, make_game
 from poker_env.hand import Answer
-from poker_env.players import make_player
+from poker_env.knowledge.beliefs import all_decks
+from poker_env.player_specs import make_player
 from poker_env.table import play
 
 LEDUC, HOLDEM = make_game("leduc"), make_game("holdem")

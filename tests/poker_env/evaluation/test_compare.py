@@ -10,7 +10,7 @@ from poker_env.evaluation.estimates import estimate
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.results import results, write_results
 from poker_env.games import make_game
-from poker_env.players import make_player
+from poker_env.player_specs import make_player
 
 LEDUC, KUHN = make_game("leduc"), make_game("kuhn")
 

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from poker_env.evaluation.estimates import Estimate, by_deck, deck_estimate, estimate, margins
 from poker_env.games import Deal, make_deals, make_game
-from poker_env.players import make_player
+from poker_env.player_specs import make_player
 from poker_env.table import play
 
 KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from numba import njit
 
-from poker_env.cfr.cards import HOLDINGS, N_HOLDINGS, PREFLOP_CLASSES, hand_value, holding_index
-from poker_env.cfr.play import BoardMemory
+from poker_env.cards.equity import equities_against, preflop_equities
+from poker_env.cards.holdings import HOLDINGS, N_HOLDINGS, PREFLOP_CLASSES, hand_value, holding_index
+from poker_env.cfr.playing.blueprint_strategy import BoardMemory
 from poker_env.errors import UserError
-from poker_env.evaluation.equity import equities_against, preflop_equities
 from poker_env.evaluation.lbr import SETTINGS, LocalBestResponder, Options, local_best_response
 from poker_env.evaluation.lbr_report import lbr_summary
-from poker_env.evaluation.ranges import range_policy_of
 from poker_env.games import HOLDEM_CARDS, Deal, make_deals, make_game
-from poker_env.players import make_player
+from poker_env.knowledge.ranges import range_policy_of
+from poker_env.player_specs import make_player
 from poker_env.players.cfr import CFRPlayer
 from poker_env.state import CALL, FOLD, HandState
 from poker_env.table import play

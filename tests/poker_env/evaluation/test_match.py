@@ -9,12 +9,12 @@ import pytest
 
 from poker_env.errors import UserError
 from poker_env.evaluation import match
-from poker_env.evaluation.exact_value import exact_policy, expected_payoff
 from poker_env.evaluation.match import ACTIONS, evaluate
 from poker_env.evaluation.results import comparison_table, results, summary_lines, summary_table, write_results
 from poker_env.games import make_game
 from poker_env.hand import Answer, read_hands
-from poker_env.players import make_player
+from poker_env.knowledge.exact_value import exact_policy, expected_payoff
+from poker_env.player_specs import make_player
 
 KUHN, LEDUC, HOLDEM = make_game("kuhn"), make_game("leduc"), make_game("holdem")
 

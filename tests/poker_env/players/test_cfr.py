@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poker_env.cfr.cards import HOLDINGS
+from poker_env.cards.holdings import HOLDINGS
 from poker_env.cfr.checkpoint import load_checkpoint
-from poker_env.cfr.exact import TabularStrategy
-from poker_env.cfr.resolve import RiverStrategy
+from poker_env.cfr.full_width import TabularStrategy
+from poker_env.cfr.playing.river_strategy import RiverStrategy
 from poker_env.errors import UserError
 from poker_env.games import HOLDEM_CARDS, make_deals, make_game
 from poker_env.hand import Answer
-from poker_env.players import make_player
+from poker_env.player_specs import make_player
 from poker_env.players.cfr import OPPONENTS, load_cfr_player
 from poker_env.state import HandState
 from poker_env.table import play

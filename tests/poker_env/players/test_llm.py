@@ -12,12 +12,13 @@ import torch
 
 from poker_env.errors import UserError
 from poker_env.games import make_deals, make_game
+from poker_env.language_model.adapter import WEIGHTS
+from poker_env.language_model.loading import load_model, load_tokenizer
 from poker_env.menu import make_menu
-from poker_env.players import llm, make_player
-from poker_env.players.adapter import WEIGHTS
-from poker_env.players.config import FILE_NAME, PokerConfig
+from poker_env.player_specs import make_player
+from poker_env.players import llm
 from poker_env.players.llm import LLMPlayer, PokerLLMAgent, load_llm_player
-from poker_env.players.models import load_model, load_tokenizer
+from poker_env.players.poker_config import FILE_NAME, PokerConfig
 from poker_env.prompts import build_messages, parse_answer
 from poker_env.state import HandState
 from poker_env.table import play
@@ -46,7 +47,7 @@ Respond with exactly ONE action token from the list above."""
 def _float32_without_a_hub():
     """So that batched and single forward passes agree to the token, and names of no model fail at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("poker_env.players.models.best_dtype", lambda: torch.float32)
+        patch.setattr("poker_env.language_model.loading.best_dtype", lambda: torch.float32)
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         yield
 

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poker_env.errors import UserError
-from poker_env.evaluation.exact_value import ExactJudge
 from poker_env.evaluation.lbr_report import evaluate_lbr
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.results import results
 from poker_env.games import make_deals, make_game
-from poker_env.players import make_player
+from poker_env.knowledge.exact_value import ExactJudge
+from poker_env.player_specs import make_player
 from poker_env.players.mixture import mixture_spec, parse_mixture
 from poker_env.state import HandState
 from poker_env.table import play

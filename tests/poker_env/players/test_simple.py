@@ -10,7 +10,7 @@ import pytest
 from poker_env.errors import UserError
 from poker_env.games import HOLDEM_CARDS, Deal, make_deals, make_game
 from poker_env.menu import make_menu
-from poker_env.players import make_player
+from poker_env.player_specs import make_player
 from poker_env.players.simple import SIMPLE
 from poker_env.state import HandState
 from poker_env.table import play

@@ -1,0 +1,1 @@
+"""Card abstraction: which hands of hold'em play alike, and share a bucket."""

@@ -1,0 +1,1 @@
+"""Finished hands in words, and in the formats of other tools."""

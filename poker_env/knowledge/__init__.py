@@ -1,0 +1,1 @@
+"""What can be worked out when villain's policy is known: ranges, exact values, credit without luck, advice."""

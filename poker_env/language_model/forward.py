@@ -1,0 +1,114 @@
+"""What a causal language model predicts after texts: as one tree of tokens where it can take one, else text by text.
+
+Recurrent layers, windows shorter than a text, positions that come from the mask: many models can't take a tree. For
+those each text is a row of its own, filled up on the right, where nothing looks: that is a plain forward pass.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from poker_env.language_model.self_check import dtype_of, holds, some_texts
+from poker_env.language_model.token_tree import TokenTree
+
+ROWS = 16
+"""Texts forwarded together."""
+
+
+def base_of(model: Any) -> PreTrainedModel:
+    """The model itself, where an adapter is around it."""
+    base: PreTrainedModel = getattr(model, "get_base_model", lambda: model)()
+    return base
+
+
+def tree_logits(
+    model: Any, tree: TokenTree, nodes: Sequence[int], call: Callable[..., Any] | None = None
+) -> torch.Tensor:
+    """Logits (nodes, vocabulary) of the token after each node, as plain forward passes would give them.
+
+    `call` is what is called in place of the model, if it is wrapped for several processes.
+    """
+    if takes_trees(model, tree.length()):
+        return _as_tree(model, tree, nodes, call or model)
+    return _as_rows(model, tree, nodes, call or model)
+
+
+def next_logits(model: Any, texts: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Logits (texts, vocabulary) of the token after each text, by plain forward passes."""
+    tree = TokenTree()
+    return _as_rows(model, tree, [tree.add(-1, text) for text in texts], model)
+
+
+def takes_trees(model: Any, length: int) -> bool:
+    """Whether trees of texts of so many tokens give what the texts alone do."""
+    return holds(base_of(model), length, _tree_and_rows, "token trees", "each text is forwarded by itself")
+
+
+def _as_tree(model: Any, tree: TokenTree, nodes: Sequence[int], call: Callable[..., Any]) -> torch.Tensor:
+    base = base_of(model)
+    inputs = {name: tensor.to(base.device) for name, tensor in tree.inputs(dtype_of(base)).items()}
+    return _logits(base, call, inputs, nodes)[0]
+
+
+def _as_rows(model: Any, tree: TokenTree, nodes: Sequence[int], call: Callable[..., Any]) -> torch.Tensor:
+    base = base_of(model)
+    found: list[torch.Tensor] = []
+    at: dict[int, int] = {}
+    for paths in _rows(tree, nodes):
+        width = max(map(len, paths))
+        # Filled up with its own last token, so that no padding has to be told from text.
+        ids = torch.tensor([tree.tokens(path + path[-1:] * (width - len(path))) for path in paths])
+        wanted = set(nodes) - at.keys()
+        here = {node: (row, column) for row, path in enumerate(paths) for column, node in enumerate(path)
+                if node in wanted}  # fmt: skip
+        columns = sorted({column for _, column in here.values()})
+        logits = _logits(base, call, {"input_ids": ids.to(base.device)}, columns)
+        at |= {node: len(at) + place for place, node in enumerate(here)}
+        rows, places = zip(*((row, columns.index(column)) for row, column in here.values()), strict=True)
+        found.append(logits[list(rows), list(places)])
+    return torch.cat(found)[[at[node] for node in nodes]]
+
+
+def _rows(tree: TokenTree, nodes: Sequence[int]) -> Iterator[list[list[int]]]:
+    """Paths that hold all the nodes, some at a time, those of about the same length together."""
+    paths = {node: tree.path(node) for node in set(nodes)}
+    inner = {above for path in paths.values() for above in path[:-1]}
+    leaves = sorted((path for node, path in paths.items() if node not in inner), key=len)
+    for start in range(0, len(leaves), ROWS):
+        yield leaves[start : start + ROWS]
+
+
+def _logits(
+    base: PreTrainedModel, call: Callable[..., Any], inputs: dict[str, torch.Tensor], columns: Sequence[int]
+) -> torch.Tensor:
+    """(rows, columns, vocabulary): logits at some tokens of each row."""
+    takes = inspect.signature(base.forward).parameters
+    if "pixel_values" in takes and base.training:  # some models of pictures and text insist on being told: all is text
+        kinds = {"token_type_ids", "mm_token_type_ids"} & takes.keys()
+        inputs = inputs | {kind: torch.zeros_like(inputs["input_ids"]) for kind in kinds}
+    kept = torch.tensor(list(columns), device=base.device)
+    if "logits_to_keep" in takes:
+        logits: torch.Tensor = call(**inputs, use_cache=False, logits_to_keep=kept).logits
+        return logits
+    return call(**inputs, use_cache=False).logits[:, kept]
+
+
+def _tree_and_rows(model: PreTrainedModel, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits at all tokens of two texts, one shorter, that share their first half: as a tree, and each by itself."""
+    shared = length // 2
+    first, second = some_texts(model, 2, length)
+    tree = TokenTree()
+    start = tree.add(-1, first[:shared])
+    leaves = [tree.add(start, first[shared:]), tree.add(start, second[shared : max(shared + 1, length - 1)])]
+    paths = [tree.path(leaf) for leaf in leaves]
+    nodes = [node for path in paths for node in path]
+    plain = [
+        _logits(model, model, {"input_ids": torch.tensor([tree.tokens(path)], device=model.device)}, range(len(path)))
+        for path in paths
+    ]
+    return _as_tree(model, tree, nodes, model), torch.cat([logits[0] for logits in plain])

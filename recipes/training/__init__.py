@@ -1,0 +1,1 @@
+"""Hands become rows, and rows gradients: the bridge to TRL's trainer."""

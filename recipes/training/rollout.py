@@ -1,0 +1,261 @@
+"""The rollout function for TRL's `GRPOTrainer`: plays whole hands and hands back their decisions as training rows.
+
+TRL asks for exactly as many rows as it passes prompts. An epoch's hands give however many distinct decisions they
+give; `recipes.training.rows` makes the one out of the other.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from trl import GRPOTrainer
+
+from poker_env.games import make_deals
+from poker_env.hand import Hand
+from poker_env.knowledge.control_variates import HandCredit
+from poker_env.player_specs import advice_for, make_player
+from poker_env.players.base import Player
+from poker_env.players.llm import LLMPlayer
+from poker_env.table import play
+from recipes.options.config import ExploitConfig
+from recipes.training.credit import LuckRemover
+from recipes.training.processes import everywhere, share_of
+from recipes.training.returns import FloatArray, discounted_returns, leave_one_out_baseline, returns_from_start
+from recipes.training.rows import Decision, Row, deal_out, to_trl, training_rows
+
+
+@dataclass(frozen=True)
+class EpochHands:
+    """What an epoch's hands came to, over all processes; returns are shaped and discounted."""
+
+    payoffs_bb: np.ndarray
+    """(hands,): big blinds hero won."""
+    aivat_bb: np.ndarray | None
+    """(hands,): the same with the luck taken out; None where it isn't worked out."""
+    returns: np.ndarray
+    """(hands,): weighted return from the hand's start."""
+    returns_by_name: dict[str, float]
+    """Each reward function's own mean return from the hand's start, unweighted."""
+    deals: np.ndarray
+    """(hands,): number of the hand's deal."""
+    decisions: int
+    legal: int
+    seconds: float
+    """Time it took to play them."""
+    prompt_tokens_saved: float
+    """Share of the prompts' tokens that sampling did not forward, because another decision's prompt was the same."""
+    trained: int
+    """Decisions that were trained on; with the all-action gradient by their share of legal answers."""
+    rows: int
+    """Rows they were merged into."""
+    tokens_saved: float
+    """Share of those decisions' tokens that training did not forward, because they were merged or had one prompt."""
+
+
+class Rollout:
+    """Callable as `rollout_func(prompts, trainer)`; the dataset's prompts are dummies, their number is what counts.
+
+    The deals of epoch e are numbers e * deals-per-epoch onwards of the sequence that `config.seed` names, so a resumed
+    run goes on where it stopped, and the number of processes doesn't change them.
+    """
+
+    def __init__(self, config: ExploitConfig, tokenizer: Any, villain: Player | None = None) -> None:
+        self.config = config
+        self.game = config.make_game()
+        self.villain = villain or make_player(config.villain, self.game)
+        self.rewards = config.reward_specs()
+        self._luck = LuckRemover(config, self.villain) if config.variance_reduction else None
+        self.hands: list[Hand] = []
+        """This process's hands of the last epoch."""
+        self.epoch: EpochHands | None = None
+        """The last epoch's results."""
+        self._tokenizer = tokenizer
+        self._poker = config.poker()
+        self._hero: tuple[int, LLMPlayer] | None = None
+
+    def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
+        """Rows for the trainer, as many as prompts, in the form of `to_trl`."""
+        started = time.monotonic()
+        epoch = trainer.state.global_step // self.config.steps_per_epoch
+        trainer.entropy_coef = self.config.entropy_coef_at(epoch)
+        hero = self.hero(trainer.accelerator.unwrap_model(trainer.model), trainer.state.global_step)
+        trainer.end_ids = hero.end_ids
+        process, processes = trainer.accelerator.process_index, trainer.accelerator.num_processes
+        first, count = self._share_of_deals(process, processes)
+        deals_per_epoch = self.config.episodes_per_epoch // self.config.replicas
+        deals = make_deals(self.game, count, self.config.seed, start=epoch * deals_per_epoch + first)
+        self.hands = play(self.game, deals, hero, self.villain, self.config.replicas)
+        seconds = max(everywhere(time.monotonic() - started))
+        returns = [discounted_returns(self._rewards_of(hand), self.config.gamma) for hand in self.hands]
+        starts = returns_from_start(returns).reshape(-1, len(self.rewards))
+        credits = self._luck.credits(self.hands, hero) if self._luck is not None else []
+        played = everywhere(self._decisions(hero, returns, self._baselines(starts), credits))
+        rows = training_rows(
+            [decision for decisions in played for decision in decisions],
+            len(prompts) * processes,
+            weights=[spec.weight for spec in self.rewards],
+            scale=self.config.scale_advantages,
+            pad_token_id=self._tokenizer.pad_token_id,
+            rng=np.random.default_rng((self.config.seed, epoch)),
+        )
+        self.epoch = self._summary(first, starts, credits, played, rows, seconds)
+        share = deal_out(rows, processes)[process]
+        return to_trl(share.rows, share.elsewhere)
+
+    def hero(self, model: Any, step: int) -> LLMPlayer:
+        """The model as a player, as it is after so many optimizer steps."""
+        if self._hero is None or self._hero[0] != step:
+            answers = self._luck.answers if self._luck is not None else "free"
+            self._hero = (
+                step,
+                LLMPlayer(model, self._tokenizer, self._poker, answers=answers, advise=advice_for(self._poker)),
+            )
+        return self._hero[1]
+
+    def metrics(self) -> dict[str, float]:
+        """The last epoch's figures under the names that trackers see, after `poker/`."""
+        assert self.epoch is not None, "no hands were played yet"
+        aivat = self.epoch.aivat_bb
+        return {
+            "bb_per_hand": float(self.epoch.payoffs_bb.mean()),
+            **({} if aivat is None else {"bb_aivat": float(aivat.mean())}),
+            "win_rate": float((self.epoch.payoffs_bb > 0).mean()),
+            "avg_return": float(self.epoch.returns.mean()),
+            "legal_rate": self.epoch.legal / max(1, self.epoch.decisions),
+            "hands_per_second": len(self.epoch.payoffs_bb) / self.epoch.seconds,
+            "prompt_tokens_saved": self.epoch.prompt_tokens_saved,
+            "trained_decisions": self.epoch.trained,
+            "rows": self.epoch.rows,
+            "tokens_saved": self.epoch.tokens_saved,
+            **{f"return/{name}": value for name, value in self.epoch.returns_by_name.items()},
+        }
+
+    def _share_of_deals(self, process: int, processes: int) -> tuple[int, int]:
+        """First deal and number of deals of a process: as even as it goes."""
+        share = share_of(self.config.episodes_per_epoch // self.config.replicas, process, processes)
+        return share.start, len(share)
+
+    def _rewards_of(self, hand: Hand) -> FloatArray:
+        """(reward functions, hero's decisions): unweighted rewards."""
+        return np.array([spec(hand) for spec in self.rewards]).reshape(len(self.rewards), len(hand.hero_decisions))
+
+    def _decisions(
+        self, hero: LLMPlayer, returns: Sequence[FloatArray], baselines: FloatArray, credits: Sequence[HandCredit]
+    ) -> list[Decision]:
+        """The hands' decisions as rows."""
+        if self._luck is None:
+            return [[row] for row in decision_rows(self.hands, returns, baselines)]
+        decisions: list[Decision] = []
+        for hand, credit, own, baseline in zip(self.hands, credits, returns, baselines, strict=True):
+            given = decision_rows([hand], [self._luck.returns(own, hand, credit)], baseline[None])
+            decisions += self._luck.decisions(hand, credit, given, hero)
+        return decisions
+
+    def _baselines(self, starts: FloatArray) -> FloatArray:
+        """(hands, reward functions): what each hand's returns are measured against."""
+        if self.config.baseline == "batch_mean":  # it comes with the advantages, over the decisions trained on
+            return np.zeros_like(starts)
+        by_deal = starts.T.reshape(len(self.rewards), -1, self.config.replicas)
+        return leave_one_out_baseline(by_deal).reshape(len(self.rewards), -1).T
+
+    def _summary(
+        self,
+        first_deal: int,
+        starts: FloatArray,
+        credits: Sequence[HandCredit],
+        played: list[list[Decision]],
+        rows: list[Row],
+        seconds: float,
+    ) -> EpochHands:
+        payoffs = [hand.payoff for hand in self.hands]
+        scores = payoffs if self._luck is None else self._luck.scores(self.hands, credits)
+        records = [
+            (
+                hand.payoff_bb,
+                scores[index] / self.game.big_blind,
+                start,
+                first_deal + index // self.config.replicas,
+                len(hand.hero_decisions),
+                sum(decision.legal for decision in hand.hero_decisions),
+            )
+            for index, (hand, start) in enumerate(zip(self.hands, starts, strict=True))
+        ]
+        payoffs_bb, scores_bb, returns, deals, decisions, legal = (
+            np.array(column) for column in zip(*(hand for own in everywhere(records) for hand in own), strict=True)
+        )
+        trained = [row for row in rows if row.decisions]
+        asked_of = [row for decisions in played for decision in decisions for row in decision if row.completion_ids]
+        share = sum(row.decisions for row in trained) / (sum(row.decisions for row in asked_of) or 1)
+        asked = [[given.prompt_ids for given, *_ in decisions] for decisions in played]
+        return EpochHands(
+            payoffs_bb=payoffs_bb,
+            aivat_bb=None if self._luck is None else scores_bb,
+            returns=returns @ [spec.weight for spec in self.rewards],
+            returns_by_name=dict(
+                zip([spec.name for spec in self.rewards], map(float, returns.mean(axis=0)), strict=True)
+            ),
+            deals=deals,
+            decisions=int(decisions.sum()),
+            legal=int(legal.sum()),
+            seconds=seconds,
+            prompt_tokens_saved=_saved(
+                sum(len(prompt) for prompts in asked for prompt in set(prompts)),
+                sum(len(prompt) for prompts in asked for prompt in prompts),
+            ),
+            trained=math.floor(decisions.sum() * share + 1e-6),
+            rows=len(trained),
+            tokens_saved=_saved(
+                sum(map(len, {row.prompt_ids for row in trained})) + sum(len(row.completion_ids) for row in trained),
+                sum(row.tokens * row.decisions for row in trained),
+            ),
+        )
+
+
+def decision_rows(hands: Sequence[Hand], returns: Sequence[FloatArray], baselines: FloatArray) -> list[Row]:
+    """One row per hero decision, hand by hand: its return-to-go minus its hand's baseline, per reward function.
+
+    `returns` has one array (reward functions, hero's decisions) per hand, `baselines` is (hands, reward functions).
+    """
+    return [
+        Row(decision.answer.prompt_ids, decision.answer.completion_ids, tuple(map(float, own)))
+        for hand, of_hand, baseline in zip(hands, returns, baselines, strict=True)
+        for decision, own in zip(hand.hero_decisions, of_hand.T - baseline, strict=True)
+    ]
+
+
+def trl_reward_functions(config: ExploitConfig, rollout: Rollout) -> list[Callable[..., list[float]]]:
+    """One thin TRL reward function per reward function: it reads its credit out of the row.
+
+    Credit is linear in the rewards, so `reward_weights` keep their meaning. It is centred, so the means that TRL logs
+    per function are 0; the first one logs the epoch's own figures as TRL metrics, returns among them, for trackers.
+    """
+    names = [spec.name for spec in config.reward_specs()]
+    readers = [_credit_reader(index, name) for index, name in enumerate(names)]
+
+    def first_reader(
+        credit: list[tuple[float, ...]], log_metric: Callable[[str, float], None], **_: Any
+    ) -> list[float]:
+        for name, value in rollout.metrics().items():
+            log_metric(f"poker/{name}", value)
+        return readers[0](credit)
+
+    first_reader.__name__ = names[0]
+    return [first_reader, *readers[1:]]
+
+
+def _credit_reader(index: int, name: str) -> Callable[..., list[float]]:
+    def reader(credit: list[tuple[float, ...]], **_: Any) -> list[float]:
+        return [row[index] for row in credit]
+
+    reader.__name__ = name
+    return reader
+
+
+def _saved(forwarded: int, tokens: float) -> float:
+    """The share of tokens that was saved when so many were forwarded."""
+    return 1 - forwarded / max(1, tokens)

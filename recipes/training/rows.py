@@ -1,0 +1,185 @@
+"""Training rows for TRL's `GRPOTrainer`: decisions that are alike become one row, and the gradient stays theirs.
+
+The trainer's loss is a mean over tokens, each weighted with its row's mask. A row that stands for n decisions has n in
+its mask and their mean advantage, so its policy gradient, KL and share in the normalisation are those of the n rows it
+replaces. Several updates on parts of an epoch's rows each divide by the epoch's tokens over the number of updates,
+however unevenly the decisions fall.
+
+With the all-action gradient a decision is a row for every answer it might have given, each standing for as many
+decisions as it was probable: what the answers sampled are on average.
+
+One thing is taken otherwise. Where an update clips a probability ratio (never at an epoch's first one), the sign of
+the mean advantage decides, not that of each decision's; `loss_type: cispo` has no such sign.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from recipes.training.returns import advantages
+
+
+@dataclass(frozen=True)
+class Row:
+    """Decisions with the same prompt and the same answer."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    credit: tuple[float, ...]
+    """One number per reward function, the decisions' sum: their returns less a baseline, then their advantages."""
+    decisions: float = 1
+    """How many decisions the row stands for, on average; 0: none beside those of rows like it."""
+    logp: float = math.nan
+    """Log-probability that the answer was drawn with; not a number where that isn't known."""
+
+    @property
+    def tokens(self) -> int:
+        """Length of prompt and answer."""
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+Ids = tuple[int, ...]
+"""Of tokens."""
+
+Decision = Sequence[Row]
+"""A decision's rows: first the one of the answer given; after it, if at all, those of all answers on the menu."""
+
+
+def training_rows(
+    decisions: Sequence[Decision],
+    count: int,
+    *,
+    weights: Sequence[float],
+    scale: bool,
+    pad_token_id: int,
+    rng: np.random.Generator,
+) -> list[Row]:
+    """Exactly `count` rows out of decisions: merged ones, then at least one of padding.
+
+    Decisions are taken in random order up to the first that would make one row too many. Any decision is kept with the
+    same expected weight in the mean of those kept, so the policy gradient stays unbiased (inverse sampling, Haldane
+    1945): to count in the one too many would favour rare answers, to leave out just what doesn't fit common ones.
+    A decision that is its answer alone has its advantage among those kept, see `advantages` (`weights` and `scale` are
+    its own). One that comes with its menu keeps its credit: a mean taken off the answers given has to be taken off
+    those that are not spelled out, too, and these train nothing.
+
+    Padding has no weight in the loss. Its credit makes the sum of all that `to_trl` hands out 0, so that the mean that
+    the trainer subtracts is 0 too.
+    """
+    kept = _first_that_fit(decisions, count - 1, rng)
+    rows: list[Row] = []
+    if kept:
+        alone = [given for given, *menu in kept if not menu]
+        credit = advantages([row.credit for row in alone], weights, scale) if alone else np.zeros((0, len(weights)))
+        centred = [replace(row, credit=tuple(map(float, own))) for row, own in zip(alone, credit, strict=True)]
+        rows = merge([*centred, *(row for own in kept if len(own) > 1 for row in own if row.completion_ids)])
+    padding = count - len(rows)
+    total = np.sum([_mean_credit(row) for row in rows], axis=0) if rows else np.zeros(len(weights))
+    balance = tuple(map(float, -total / padding))
+    return rows + [Row((pad_token_id,), (pad_token_id,), balance, decisions=0)] * padding
+
+
+def merge(rows: Sequence[Row]) -> list[Row]:
+    """One row for each distinct prompt and answer, in the order they first come."""
+    alike: dict[tuple[Ids, Ids], list[Row]] = {}
+    for row in rows:
+        alike.setdefault((row.prompt_ids, row.completion_ids), []).append(row)
+    return [
+        Row(
+            *ids,
+            credit=tuple(map(sum, zip(*(row.credit for row in group), strict=True))),
+            decisions=sum(row.decisions for row in group),
+            logp=group[-1].logp,
+        )
+        for ids, group in alike.items()
+    ]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A process's rows of an epoch."""
+
+    rows: Sequence[Row]
+    elsewhere: Mapping[Ids, Sequence[Ids]]
+    """By prompt, the answers to it that other processes have rows of, where it didn't fit whole."""
+
+
+def deal_out(rows: Sequence[Row], processes: int) -> list[Share]:
+    """Rows (a multiple of `processes`) by process, as many for each; those of a prompt stay together.
+
+    Prompts that begin alike do, too, and each process has about as much to train on. A prompt that fits nowhere as a
+    whole, which takes that there is hardly any padding, is split.
+    """
+    room, trained = len(rows) // processes, [row for row in rows if row.decisions]
+    prompts: dict[Ids, list[Row]] = {}
+    for row in trained:
+        prompts.setdefault(row.prompt_ids, []).append(row)
+    shares: list[list[Row]] = [[] for _ in range(processes)]
+    before, homeless = 0, []
+    for group in (prompts[ids] for ids in sorted(prompts)):
+        share = shares[int((before + len(group) / 2) * processes / len(trained))]
+        before += len(group)
+        if len(share) + len(group) <= room:
+            share += group
+        else:
+            homeless.append(group)
+    for group in sorted(homeless, key=len, reverse=True):
+        while group:
+            share = min(shares, key=len)
+            fits = room - len(share)
+            share += group[:fits]
+            group = group[fits:]
+    padding = [row for row in rows if not row.decisions]
+    for share in shares:
+        fits = room - len(share)
+        share += padding[:fits]
+        padding = padding[fits:]
+    return [Share(share, _elsewhere(prompts, share)) for share in shares]
+
+
+def _elsewhere(prompts: Mapping[Ids, Sequence[Row]], share: Sequence[Row]) -> dict[Ids, list[Ids]]:
+    """See `Share`."""
+    own = {(row.prompt_ids, row.completion_ids) for row in share}
+    missing = {
+        ids: [row.completion_ids for row in prompts.get(ids, ()) if (ids, row.completion_ids) not in own]
+        for ids, _ in own
+    }
+    return {ids: answers for ids, answers in missing.items() if answers}
+
+
+def to_trl(rows: Sequence[Row], elsewhere: Mapping[Ids, Sequence[Ids]] | None = None) -> dict[str, Any]:
+    """Rows as the dictionary that TRL's rollout contract asks for; the mask weights a row by its decisions.
+
+    `elsewhere` is a `Share`'s.
+    """
+    return {
+        "prompt_ids": [list(row.prompt_ids) for row in rows],
+        "completion_ids": [list(row.completion_ids) for row in rows],
+        "logprobs": None,
+        "env_mask": [[float(row.decisions)] * len(row.completion_ids) for row in rows],
+        "sampled_logp": [row.logp for row in rows],
+        "credit": [_mean_credit(row) for row in rows],
+        "elsewhere": [tuple((elsewhere or {}).get(row.prompt_ids, ())) for row in rows],
+    }
+
+
+def _mean_credit(row: Row) -> tuple[float, ...]:
+    """A decision's; of padding, all of it."""
+    return tuple(credit / (row.decisions or 1) for credit in row.credit)
+
+
+def _first_that_fit(decisions: Sequence[Decision], distinct: int, rng: np.random.Generator) -> list[Decision]:
+    """Decisions in random order, as many as come before the first that would make more than `distinct` rows."""
+    order = rng.permutation(len(decisions))
+    seen: set[tuple[Ids, Ids]] = set()
+    for taken, index in enumerate(order):
+        seen |= {(row.prompt_ids, row.completion_ids) for row in decisions[index] if row.completion_ids}
+        if len(seen) > distinct:
+            order = order[:taken]
+            break
+    return [decisions[index] for index in sorted(order)]

@@ -1,0 +1,137 @@
+"""Decisions into training rows: nothing of them gets lost, and none is favoured."""
+
+from fractions import Fraction
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recipes.training.rows import Row, merge, to_trl, training_rows
+
+credits_of_two = st.tuples(st.floats(-100, 100), st.floats(-100, 100))
+decisions = st.lists(
+    st.builds(lambda prompt, answer, credit: Row((prompt, 7), (answer,) * (1 + answer), credit), st.integers(0, 3),
+              st.integers(0, 2), credits_of_two),
+    max_size=30,
+)  # fmt: skip
+
+
+class InOrder:
+    """Stands in for a random generator: its permutation is known."""
+
+    def __init__(self, order):
+        self.order = order
+
+    def permutation(self, count):
+        assert count == len(self.order)
+        return np.array(self.order, dtype=int)
+
+
+def fit(decisions, count, rng=None, scale=False, weights=(1.0, 2.0)):
+    """Training rows of decisions; a lone row is a decision, too."""
+    return training_rows(
+        [[decision] if isinstance(decision, Row) else decision for decision in decisions],
+        count,
+        weights=weights,
+        scale=scale,
+        pad_token_id=99,
+        rng=rng or np.random.default_rng(0),
+    )
+
+
+@given(decisions)
+def test_merging_keeps_the_number_of_decisions_and_their_summed_credit(decisions):
+    merged = merge(decisions)
+    keys = [(row.prompt_ids, row.completion_ids) for row in merged]
+    assert len(set(keys)) == len(keys) and set(keys) == {(row.prompt_ids, row.completion_ids) for row in decisions}
+    for row in merged:
+        alike = [d for d in decisions if (d.prompt_ids, d.completion_ids) == (row.prompt_ids, row.completion_ids)]
+        assert row.decisions == len(alike)
+        assert row.credit == pytest.approx(np.sum([d.credit for d in alike], axis=0))
+    assert [(row.prompt_ids, row.decisions) for row in merge(merged)] == [
+        (row.prompt_ids, row.decisions) for row in merged
+    ]
+
+
+@given(decisions, st.integers(2, 16), st.integers(0, 5))
+def test_any_decisions_make_any_number_of_rows_whose_credit_sums_to_zero(decisions, count, seed):
+    rows = fit(decisions, count, np.random.default_rng(seed))
+    trained = [row for row in rows if row.decisions]
+    assert len(rows) == count and len(trained) < count
+    assert all((row.prompt_ids, row.completion_ids) == ((99,), (99,)) for row in rows if not row.decisions)
+    assert sum(row.decisions for row in trained) <= len(decisions)
+    distinct = {(row.prompt_ids, row.completion_ids) for row in decisions}
+    if len(distinct) < count:
+        assert sum(row.decisions for row in trained) == len(decisions)
+    assert np.sum(to_trl(rows)["credit"], axis=0) == pytest.approx(0, abs=1e-9)
+    assert np.sum([row.credit for row in trained], axis=0) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 3, 4])
+def test_every_decision_has_the_same_weight_on_average_however_common_its_answer(distinct):
+    """Over all orders, exactly: a decision's weight is 1 / (decisions kept) when it is kept, else 0."""
+    answers = [0, 0, 0, 1, 1, 2, 3]
+    decisions = [Row((answer,), (answer,), (float(2**index),)) for index, answer in enumerate(answers)]
+    totals, orders = dict.fromkeys(answers, Fraction(0)), list(permutations(range(len(answers))))
+    for order in orders:
+        rows = fit(decisions, distinct + 1, InOrder(order), weights=(1.0,))
+        kept = sum(row.decisions for row in rows)
+        assert sum(row.decisions > 0 for row in rows) == distinct
+        for row in rows:
+            if row.decisions:
+                totals[row.prompt_ids[0]] += Fraction(row.decisions, kept)
+    for answer, total in totals.items():
+        assert total / len(orders) == Fraction(answers.count(answer), len(answers))
+
+
+def test_decisions_are_left_out_from_the_first_that_does_not_fit():
+    answers = [5, 5, 6, 7, 5]
+    decisions = [Row((answer,), (answer,), (float(index),)) for index, answer in enumerate(answers)]
+    rows = fit(decisions, 3, InOrder([4, 2, 0, 3, 1]), weights=(1.0,))
+    assert [(row.prompt_ids, row.decisions) for row in rows] == [((5,), 2), ((6,), 1), ((99,), 0)]
+    # Returns 4, 2 and 0 were kept, so their mean is 2.
+    assert [row.credit for row in rows] == [(0.0,), (0.0,), (0.0,)]
+
+
+def test_scaled_advantages_are_in_standard_deviations_of_the_weighted_return():
+    decisions = [Row((1,), (1,), (1.0, 5.0)), Row((1,), (1,), (4.0, 2.0)), Row((2,), (1,), (-2.0, 0.5))]
+    totals = np.array([11.0, 8.0, -1.0])
+    rows = fit(decisions, 5, scale=True)
+    found = [np.dot(row.credit, (1.0, 2.0)) for row in rows if row.decisions]
+    advantages = (totals - 6) / (np.std(totals, ddof=1) + 1e-4)
+    assert found == pytest.approx([advantages[:2].sum(), advantages[2]])
+
+
+def test_trl_gets_masks_that_count_the_decisions_and_zeros_for_padding():
+    output = to_trl([Row((1, 2), (3, 4, 5), (7.0, 14.0), decisions=7), Row((0,), (0,), (-1.0, -2.0), decisions=0)])
+    assert output["env_mask"] == [[7, 7, 7], [0]]
+    assert output["credit"] == [(1.0, 2.0), (-1.0, -2.0)]
+    assert output["completion_ids"] == [[3, 4, 5], [0]] and output["logprobs"] is None
+
+
+def test_a_decision_with_its_menu_keeps_its_credit_and_the_others_advantages_are_their_own():
+    def decision(given, credit):
+        menu = [Row((1,), (answer,), (share,), decisions=p) for answer, share, p in ((5, 3.0, 0.25), (6, -3.0, 0.75))]
+        return [Row((1,), (given,), (credit,), decisions=0), *menu]
+
+    unspelled = [Row((1,), (), (50.0,), decisions=0), *decision(5, 0.0)[1:]]
+    alone = [[Row((1,), (7,), (1.0,))], [Row((1,), (7,), (4.0,))], [Row((1,), (8,), (7.0,))]]
+    rows = fit([decision(5, 10.0), *alone, decision(6, 4.0), unspelled], 6, weights=(1.0,))
+    found = {row.completion_ids: (row.decisions, row.credit) for row in rows if row.decisions}
+    assert found == {
+        (5,): (0.75, (10.0 + 9.0,)),  # as it was given, then the shares
+        (6,): (2.25, (4.0 - 9.0,)),
+        (7,): (2, (-3.0,)),  # less the mean of 4 of those that are alone
+        (8,): (1, (3.0,)),
+    }
+    assert ((5,), 19.0 / 0.75) in [(ids, c) for ids, (c,) in zip(
+        [tuple(ids) for ids in to_trl(rows)["completion_ids"]], to_trl(rows)["credit"], strict=True)]  # fmt: skip
+
+
+def test_a_decision_is_trained_on_with_all_its_answers_or_not_at_all():
+    menu = [Row((1,), (answer,), (0.0,), decisions=0.5) for answer in (5, 6)]
+    alone = [Row((2,), (7,), (1.0,))]
+    rows = fit([alone, [Row((1,), (5,), (1.0,), decisions=0), *menu]], 3, InOrder([0, 1]), weights=(1.0,))
+    assert [row.completion_ids for row in rows] == [(7,), (99,), (99,)]
