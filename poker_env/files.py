@@ -1,9 +1,11 @@
-"""Writing files so that nobody ever meets half of one."""
+"""Writing files and folders so that nobody ever meets half of one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,35 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise UserError(f"can't write {path}: {error.strerror}") from error
+
+
+def output_folder(path: Path) -> Path:
+    """Make the folder a long run will write to; raises `UserError` now, not at the end, when it can't be written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise UserError(f"can't write to {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write to; it takes its name when all is written, and vanishes when anything stops that.
+
+    Raises `UserError` when there is something at the name already, or it can't be written.
+    """
+    if folder.exists():
+        raise UserError(f"{folder} exists already: name a new folder")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(folder)
+    except OSError as error:
+        raise UserError(f"can't write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -49,6 +49,11 @@ class Game:
         ]
 
     @property
+    def board_cards(self) -> tuple[int, ...]:
+        """How many community cards lie on each street."""
+        return {"kuhn": (0,), "leduc": (0, 1), "holdem": (0, 3, 4, 5)}[self.name]
+
+    @property
     def deck_length(self) -> int:
         """How many cards one hand can use."""
         return {"kuhn": 2, "leduc": 3, "holdem": 9}[self.name]

@@ -10,7 +10,7 @@ from pathlib import Path
 from poker_env.errors import UserError
 from poker_env.files import write_atomically
 from poker_env.games import Deal, Game
-from poker_env.state import Move
+from poker_env.state import HandState, Move, Observation
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,16 @@ class Hand:
         """Whether the hand ended with villain's fold."""
         last = self.decisions[-1]
         return last.seat != self.hero_seat and last.move is not None and last.move.kind == "fold"
+
+    def observations(self, seat: int | None = None) -> list[Observation]:
+        """What the player to act knew at each decision, or at each of one seat's."""
+        state, seen = HandState(self.game, self.deal), []
+        for decision in self.decisions:
+            if seat in (None, decision.seat):
+                seen.append(state.observe())
+            if decision.move is not None:
+                state.apply(decision.move.action)
+        return seen
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,6 +38,22 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see --help)")
 
 
+def choose_command(
+    commands: Mapping[str, Callable[[Sequence[str]], None]], argv: Sequence[str] | None, description: str | None
+) -> None:
+    """Run the one of a script's commands that comes first, with what comes after it.
+
+    Raises `UserError` where none of them does.
+    """
+    command, *given = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    if command in commands:
+        commands[command](given)
+        return
+    parser = Parser(description)
+    parser.add_argument("command", choices=commands, help="the rest depends on it: see COMMAND --help")
+    parser.parse_args([command])
+
+
 def bucket_counts(text: str) -> tuple[int, int, int]:
     """`1024` or `800,550,450`: buckets on the flop, turn and river. Raises `ArgumentTypeError` for anything else."""
     try:
@@ -51,35 +64,6 @@ def bucket_counts(text: str) -> tuple[int, int, int]:
         raise argparse.ArgumentTypeError(f"{text!r}: give one number above 0, or three for flop, turn and river")
     flop, turn, river = counts * (3 // len(counts))
     return flop, turn, river
-
-
-def output_folder(path: Path) -> Path:
-    """Make the folder a long run will write to; raises `UserError` now, not at the end, when it can't be written."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            return path
-    except OSError as error:
-        raise UserError(f"can't write to {path}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write to; it takes its name when all is written, and vanishes when anything stops that.
-
-    Raises `UserError` when there is something at the name already, or it can't be written.
-    """
-    if folder.exists():
-        raise UserError(f"{folder} exists already: name a new folder")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        temporary.rename(folder)
-    except OSError as error:
-        raise UserError(f"can't write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def run(main: Callable[[], None]) -> NoReturn:

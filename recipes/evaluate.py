@@ -35,13 +35,14 @@ from poker_env.evaluation.lbr_report import KIND, evaluate_lbr, lbr_table, write
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.results import summary_lines, summary_table, write_results
 from poker_env.evaluation.tournament import cross_table, play_tournament, write_tournament
+from poker_env.files import output_folder
 from poker_env.games import Game, make_game
 from poker_env.knowledge.ranges import range_policy_of
 from poker_env.player_specs import PLAYER_SPECS, make_player
 from poker_env.players.base import Player
 from poker_env.players.poker_config import Answers, PokerConfig
 from poker_env.report.page import write_report
-from recipes.cli import Parser, output_folder, run
+from recipes.cli import Parser, run
 
 TOURNAMENT = "tournament"
 CHARTS = ("asked", "played")

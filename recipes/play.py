@@ -23,10 +23,11 @@ from pathlib import Path
 from rich.console import Console
 
 from poker_env.errors import UserError
+from poker_env.files import output_folder
 from poker_env.games import make_game
 from poker_env.knowledge.exact_value import KnowsItsPolicy
 from poker_env.player_specs import PLAYER_SPECS, load_advisor, make_player
-from recipes.cli import Parser, output_folder, run
+from recipes.cli import Parser, run
 from recipes.frontends.sitting import SITTING, Sitting
 from recipes.frontends.terminal import Ask, play_in_terminal, speak_plainly
 

@@ -29,8 +29,9 @@ from huggingface_hub.utils import validate_repo_id
 from rich.console import Console
 
 from poker_env.errors import UserError, first_line
+from poker_env.files import whole_folder
 from poker_env.language_model.bundled import BUNDLED_IN_WORDS
-from recipes.cli import Parser, run, whole_folder
+from recipes.cli import Parser, run
 from recipes.publishing.licences import check_licence
 from recipes.publishing.publication import Publication
 from recipes.publishing.repository import CURVE, collect, name_hub_weights, require_no_secret, write_card

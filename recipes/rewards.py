@@ -18,7 +18,6 @@ away. docs/rewards.md explains them.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ from poker_env.errors import UserError
 from poker_env.games import make_deals, make_game
 from poker_env.player_specs import PLAYER_SPECS, make_player
 from poker_env.table import play
-from recipes.cli import Parser, run
+from recipes.cli import Parser, choose_command, run
 from recipes.studies.bent_play import KUHN, bending_table
 from recipes.studies.reward_trial import actions_table, decisions_table, functions_table, score_hands
 from reward_fns import RewardSpec, import_function, load_reward, offers, read_reward
@@ -42,13 +41,7 @@ REWARDS_HELP = "reward functions: NAME, NAME=WEIGHT, package.module:function, or
 def main(argv: Sequence[str] | None = None) -> None:
     """Do what the command line says; raises `UserError` for what a user got wrong."""
     commands = {"list": list_rewards, "try": try_rewards, "bends": show_bending}
-    command, *given = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    if command in commands:
-        commands[command](given)
-        return
-    parser = Parser(description=__doc__)
-    parser.add_argument("command", choices=commands, help="the rest depends on it: see COMMAND --help")
-    parser.parse_args([command])
+    choose_command(commands, argv, __doc__)
 
 
 def list_rewards(argv: Sequence[str]) -> None:

@@ -26,7 +26,6 @@ from poker_env.cfr.dealers import LEDUC_BUCKETS, deal_leduc, holdem_dealer
 from poker_env.cfr.full_width import TabularStrategy, exact_checkpoint, solve_exactly
 from poker_env.cfr.leduc import leduc_strategy
 from poker_env.cfr.mccfr import Identity, Solver, require_memory
-from poker_env.cfr.parallel import available_cores
 from poker_env.cfr.progress import Progress
 from poker_env.cfr.tree import PRESETS, holdem_tree, leduc_tree, tree_config
 from poker_env.errors import UserError
@@ -34,6 +33,7 @@ from poker_env.evaluation.lbr_report import lbr_summary
 from poker_env.files import write_atomically
 from poker_env.games import Game, make_game
 from poker_env.knowledge.ranges import BlueprintRanges
+from poker_env.parallel import available_cores
 from recipes.cli import Parser, bucket_counts, run
 
 ALGORITHMS = {"kuhn": ("cfr+", "cfr"), "leduc": ("cfr+", "cfr", "mccfr"), "holdem": ("mccfr",)}  # first: the default

@@ -26,11 +26,12 @@ from trl import GRPOTrainer
 from poker_env.evaluation.capture import usual_settings
 from poker_env.evaluation.match import Match, PlayedDeck
 from poker_env.evaluation.results import comparison_table, judged_sha256, write_results
+from poker_env.files import output_folder
 from poker_env.language_model.adapter import adapter_sha256
 from poker_env.player_specs import advice_for, load_advisor
 from poker_env.players.llm import LLMPlayer
 from poker_env.report.page import write_report
-from recipes.cli import output_folder, run
+from recipes.cli import run
 from recipes.options.config import ExploitConfig, parse_config
 from recipes.options.early import check_early, check_machine
 from recipes.push import Destination, push
@@ -45,9 +46,16 @@ from recipes.runs.metrics import read_metrics
 from recipes.runs.record import WARM_START, command_line, require_same_run, write_run_record
 from recipes.runs.trackers import trackers_of
 from recipes.runs.watcher import Watcher
-from recipes.training.cores import use_all_cores
 from recipes.training.exact_watch import ExactWatch
-from recipes.training.processes import expect_gradients, gather_to_main, is_main, on_main, part, share_of
+from recipes.training.processes import (
+    expect_gradients,
+    gather_to_main,
+    is_main,
+    on_main,
+    part,
+    share_of,
+    use_all_cores,
+)
 from recipes.training.rollout import Rollout, trl_reward_functions
 from recipes.training.trainer import TreeTrainer
 from recipes.warm_start import warm_start
@@ -120,9 +128,9 @@ def train(config: ExploitConfig, command: str) -> None:
     rollout = Rollout(config, tokenizer)
     if config.advisor:
         load_advisor(config.villain, rollout.game)  # complains now, not after a warm start
-    watcher = Watcher(config, rollout, tokenizer, console, ExactWatch.of(config, rollout.villain))
-    trainer = make_trainer(config, starting_model(config, rollout, console), tokenizer, rollout, [watcher])
-    watcher.trackers = trackers_of(trainer, folder)
+    exact = ExactWatch.of(config, rollout.villain)
+    trainer = make_trainer(config, starting_model(config, rollout, console), tokenizer, rollout)
+    trainer.add_callback(Watcher(config, rollout, tokenizer, console, exact, trackers_of(trainer, folder)))
     console.print(
         f"[bold]{config.model_name_or_path}[/] against [bold]{rollout.villain.name}[/] at {config.make_game()}: "
         f"{config.num_epochs} epochs of {config.episodes_per_epoch} hands, {config.rows_per_epoch} rows each, "
@@ -163,7 +171,7 @@ def make_trainer(
     model: PreTrainedModel | PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     rollout: Rollout,
-    callbacks: Sequence[TrainerCallback],
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> GRPOTrainer:
     """A `GRPOTrainer` around the rollout: it goes on with the model's adapter, or puts a new one on it.
 
@@ -172,17 +180,17 @@ def make_trainer(
     trainer = TreeTrainer(
         model=model,
         args=config,
-        reward_funcs=trl_reward_functions(config, rollout),
+        reward_funcs=trl_reward_functions(config),
         # Dummies: the deals come from the rollout, which goes by the trainer's step.
         train_dataset=Dataset.from_dict({"prompt": [f"epoch {epoch}" for epoch in range(1, config.num_epochs + 1)]}),
         processing_class=tokenizer,
         peft_config=None if isinstance(model, PeftModel) else config.lora(),
         rollout_func=rollout,
         callbacks=list(callbacks),
+        end_ids=LLMPlayer(model, tokenizer, config.poker()).end_ids,
     )
     expect_gradients(trainer)
     trainer.remove_callback(PrinterCallback)
-    trainer.entropy_of_answers = "all_action" in config.variance_reduction
     return trainer
 
 

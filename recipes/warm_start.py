@@ -32,6 +32,7 @@ from transformers import (
 from trl import SFTConfig, SFTTrainer
 
 from poker_env.errors import UserError
+from poker_env.files import output_folder
 from poker_env.games import make_deals
 from poker_env.knowledge.advisor import LocalBestResponse
 from poker_env.player_specs import advice_for, load_advisor, make_player
@@ -39,16 +40,24 @@ from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
 from poker_env.state import Observation
 from poker_env.table import play
-from recipes.cli import output_folder, run
+from recipes.cli import run
 from recipes.options.config import ExploitConfig, parse_config
 from recipes.options.early import check_early, check_machine
 from recipes.runs.checkpoints import save_adapter
 from recipes.runs.record import WARM_START
-from recipes.training.cores import use_all_cores
 from recipes.training.exact_watch import ExactWatch, describe
-from recipes.training.imitation import Decision, Imitated, examples_of
+from recipes.training.imitation import Demonstration, Imitated, examples_of
 from recipes.training.imitation_loss import Example, divergence
-from recipes.training.processes import everywhere, expect_gradients, is_main, on_main, part, processes, share_of
+from recipes.training.processes import (
+    everywhere,
+    expect_gradients,
+    is_main,
+    on_main,
+    part,
+    processes,
+    share_of,
+    use_all_cores,
+)
 
 VILLAIN = "villain"
 """What `warm_start_player` calls the run's own opponent."""
@@ -123,7 +132,7 @@ def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Co
     on_main(finish)
 
 
-def imitated_decisions(config: ExploitConfig, player: Player, villain: Player) -> list[Decision]:
+def imitated_decisions(config: ExploitConfig, player: Player, villain: Player) -> list[Demonstration]:
     """What `player` does in hands against villain, which the processes share out; in all of them, in the same order.
 
     Where it is villain itself that is imitated, both seats' decisions. Those that a hand begins with come first.

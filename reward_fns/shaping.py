@@ -18,7 +18,6 @@ import inspect
 from collections.abc import Callable
 
 from poker_env.hand import Hand
-from poker_env.state import HandState, Observation
 
 
 def potential_based(potential: Callable[..., float]) -> Callable[..., list[float]]:
@@ -30,8 +29,7 @@ def potential_based(potential: Callable[..., float]) -> Callable[..., list[float
 
     @functools.wraps(potential)
     def reward(hand: Hand, gamma: float, **args: object) -> list[float]:
-        seen = [observation for observation in observations(hand) if observation.seat == hand.hero_seat]
-        values = [float(potential(observation, **args)) for observation in seen]
+        values = [float(potential(observation, **args)) for observation in hand.observations(hand.hero_seat)]
         return [gamma * later - now for now, later in zip(values, [*values[1:], 0.0], strict=False)]
 
     own = list(inspect.signature(reward, follow_wrapped=False).parameters.values())[:2]
@@ -43,13 +41,3 @@ def potential_based(potential: Callable[..., float]) -> Callable[..., list[float
     ]
     reward.__signature__ = inspect.Signature([*own, *keywords])  # type: ignore[attr-defined]
     return reward
-
-
-def observations(hand: Hand) -> list[Observation]:
-    """What the player to act knew at each decision of a hand, hero's and villain's."""
-    state, seen = HandState(hand.game, hand.deal), []
-    for decision in hand.decisions:
-        seen.append(state.observe())
-        if decision.move is not None:
-            state.apply(decision.move.action)
-    return seen

@@ -100,7 +100,7 @@ RULES = {
     r"python recipes/solve\.py --game (kuhn|leduc)": Run("--iterations 3 --output {out}.npz"),
     r"python recipes/solve\.py info": Run(),
     r"python recipes/solve\.py --game holdem": TABLES,
-    r"python recipes/solving_curve\.py": TABLES,
+    r"python recipes/studies/solving_curve\.py": TABLES,
     r"python recipes/rewards\.py try$": Not("means those with names beside it"),
     r"python recipes/rewards\.py try --config": Run("--hands 20"),
     r"python recipes/rewards\.py try": Run("--hands 20"),

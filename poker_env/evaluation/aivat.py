@@ -26,7 +26,6 @@ from poker_env.knowledge.ranges import LONG_RUN
 from poker_env.players.base import Player
 from poker_env.players.cfr import CFRPlayer
 from poker_env.players.simple import SimplePlayer
-from poker_env.state import HandState, Observation
 
 SAMPLES = 8
 """Of the blueprint critic: twice as many take a quarter more time and leave 2 % less standard deviation."""
@@ -124,7 +123,7 @@ class AIVAT:
         decisions = [decision for decision in hand.decisions if decision.seat == seat]
         if self._other is None:
             return [Choice.of(decision.answer) for decision in decisions]
-        policies = self._other.policy(_observations(hand, seat))
+        policies = self._other.policy(hand.observations(seat))
         return [_choice(policy, decision) for policy, decision in zip(policies, decisions, strict=True)]
 
 
@@ -141,14 +140,3 @@ def _is_known(game: Game, player: Player) -> bool:
 def _choice(policy: dict[int, float], decision: Decision) -> Choice:
     assert decision.move is not None
     return Choice(tuple(policy), tuple(policy.values()), list(policy).index(decision.move.action))
-
-
-def _observations(hand: Hand, seat: int) -> list[Observation]:
-    """What a seat saw at its decisions."""
-    state, seen = HandState(hand.game, hand.deal), []
-    for decision in hand.decisions:
-        if decision.seat == seat:
-            seen.append(state.observe())
-        if decision.move is not None:
-            state.apply(decision.move.action)
-    return seen

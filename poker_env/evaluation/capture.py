@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
-from poker_env.cfr.playing.river_strategy import RiverStrategy
+from poker_env.cfr.blueprint import Blueprint
 from poker_env.cfr.playing.translation import Translator
 from poker_env.errors import UserError
 from poker_env.evaluation.estimates import Estimate, by_deck, deck_estimate, vary
@@ -127,18 +126,15 @@ def usual_settings(game: Game, villain: Player) -> tuple[str, ...]:
 class TreeWatcher:
     """Tells whether hero bets sizes that villain's blueprint knows, or leaves it to translate."""
 
-    def __init__(self, game: Game, strategy: BlueprintStrategy) -> None:
-        blueprint = strategy.blueprint
+    def __init__(self, game: Game, blueprint: Blueprint) -> None:
         self._game, self._translator = game, Translator(game, blueprint.tree)
         self._known: dict[tuple[int, ...], bool] = {}
 
     @staticmethod
     def of(game: Game, villain: Player) -> TreeWatcher | None:
         """None for a villain without a blueprint."""
-        strategy = villain.strategy if isinstance(villain, CFRPlayer) else None
-        if isinstance(strategy, RiverStrategy):
-            strategy = strategy.blueprint
-        return TreeWatcher(game, strategy) if isinstance(strategy, BlueprintStrategy) else None
+        blueprint = villain.blueprint if isinstance(villain, CFRPlayer) else None
+        return TreeWatcher(game, blueprint) if blueprint else None
 
     def leaves(self, hand: Hand) -> bool:
         """Whether hero made a bet or raise in a hand that is none of the tree's where it stood."""

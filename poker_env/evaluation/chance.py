@@ -7,8 +7,6 @@ import itertools
 from poker_env.hand import Decision, Hand
 from poker_env.knowledge.beliefs import DealtCards
 
-_BOARD_CARDS = {"kuhn": (0,), "leduc": (0, 1), "holdem": (0, 3, 4, 5)}  # by street
-
 
 def without_chance(hand: Hand) -> tuple[float, float]:
     """Chips hero won with the luck of some deals taken out: of those after the betting was over, and of all.
@@ -42,4 +40,4 @@ def _pot(decision: Decision) -> int:
 
 def _equity(cards: DealtCards, hand: Hand, street: int) -> float:
     """Hero's against villain's hand, by the board of a street."""
-    return float(cards.equities(_BOARD_CARDS[hand.game.name][street])[cards.villain])
+    return float(cards.equities(hand.game.board_cards[street])[cards.villain])

@@ -23,7 +23,7 @@ from poker_env.cards.equity import equities_against
 from poker_env.cards.holdings import HOLDINGS, N_CARDS, N_HOLDINGS
 from poker_env.errors import UserError
 from poker_env.evaluation.estimates import Estimate, estimate
-from poker_env.games import Deal, Game, make_deals
+from poker_env.games import DEFAULTS, Deal, Game, make_deals
 from poker_env.knowledge.public_tree import PublicState, PublicTree
 from poker_env.knowledge.ranges import RangePolicy
 from poker_env.state import CALL, FOLD, Observation
@@ -197,7 +197,7 @@ class _Hand:
     def __init__(self, deal: Deal) -> None:
         self._hero = deal.hero_seat
         self._hole, board = np.array(deal.deck[2 * deal.hero_seat :][:2]), np.array(deal.deck[4:])
-        self._boards = {n_board: board[:n_board] for n_board in (0, 3, 4, 5)}
+        self._boards = {n_board: board[:n_board] for n_board in DEFAULTS["holdem"].board_cards}
         self.start = _without(self._hole)
         self.possible = _without(board)
         self._equities: dict[int, np.ndarray] = {}

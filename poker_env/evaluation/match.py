@@ -11,8 +11,6 @@ from itertools import chain, repeat
 
 import numpy as np
 
-from poker_env.cfr.abstraction.bucket_tables import BucketTables
-from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
 from poker_env.errors import UserError
 from poker_env.evaluation.aivat import AIVAT, ValueFunction
 from poker_env.evaluation.capture import Capture, Reference, TreeWatcher, exact_capture, local_capture
@@ -202,7 +200,10 @@ class Match:
         self._watcher = TreeWatcher.of(game, villain)
         if self._aivat and self._aivat.value_function.kind == "blueprint":  # whose tables there are now
             known = self._aivat.value_function.known_player
-            hero, villain = (_from_tables(player) if player.name == known else player for player in (hero, villain))
+            hero, villain = (
+                player.with_tables() if isinstance(player, CFRPlayer) and player.name == known else player
+                for player in (hero, villain)
+            )
         self._hero, self._villain = hero, villain
 
     def play(self, decks: range, progress: bool = True) -> list[PlayedDeck]:
@@ -253,16 +254,6 @@ def evaluate(
     """Play `hands` hands (one more when odd) on the decks that `seed` names, each deck in both seats; see `Match`."""
     match = Match(game, hero, villain, hands, seed, lbr)
     return match.judged(match.play(range(match.decks), progress))
-
-
-def _from_tables(player: Player) -> Player:
-    """The same player, which finds its buckets in tables."""
-    if not isinstance(player, CFRPlayer) or not isinstance(player.strategy, BlueprintStrategy):
-        return player
-    blueprint = player.strategy.blueprint
-    tables = BucketTables.build(blueprint.abstraction)
-    faster = BlueprintStrategy(blueprint, tables.lookup_range, tables.lookup)
-    return CFRPlayer(player.name, faster, player.sha256)
 
 
 def _scores(game: Game, hands: Sequence[Hand], aivat: AIVAT | None) -> dict[str, list[float]]:

@@ -9,8 +9,6 @@ from poker_env.games import Game
 from poker_env.hand import Decision, Hand
 from poker_env.state import position
 
-_BOARD_CARDS = {"kuhn": (0,), "leduc": (0, 1), "holdem": (0, 3, 4, 5)}  # by street
-
 
 @dataclass(frozen=True)
 class Step:
@@ -75,7 +73,7 @@ def in_words(hand: Hand) -> str:
 
 def board(hand: Hand, street: int) -> tuple[str, ...]:
     """The community cards that lie on a street."""
-    return hand.board[: _BOARD_CARDS[hand.game.name][street]]
+    return hand.board[: hand.game.board_cards[street]]
 
 
 def decisions_on(hand: Hand, street: int) -> list[Decision]:

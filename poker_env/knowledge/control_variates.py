@@ -28,8 +28,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from poker_env.cfr.abstraction.bucket_tables import BucketTables
-from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
-from poker_env.cfr.playing.river_strategy import RiverStrategy
 from poker_env.games import Deal, Game
 from poker_env.hand import Answer, Hand
 from poker_env.knowledge.beliefs import DealtCards, Knowledge
@@ -232,13 +230,10 @@ def assigner_against(
         critic: Critic = ExactCritic(game, hero or table, table)
         return CreditAssigner(game, tabular_ranges(game, table), critic, switches)
     ranges = range_policy_of(villain, long_run=tables)
-    strategy = villain.strategy if tables and isinstance(villain, CFRPlayer) else None
-    if isinstance(strategy, RiverStrategy):
-        strategy = strategy.blueprint
+    blueprint = villain.blueprint if tables and isinstance(villain, CFRPlayer) else None
     critic = CheckDownCritic()
-    if isinstance(strategy, BlueprintStrategy):
-        lookup = BucketTables.build(strategy.blueprint.abstraction, progress=True).lookup
-        critic = BlueprintCritic(strategy.blueprint, lookup, samples)
+    if blueprint is not None:
+        critic = BlueprintCritic(blueprint, BucketTables.build(blueprint.abstraction, progress=True).lookup, samples)
     return CreditAssigner(game, ranges, critic, switches)
 
 

@@ -28,6 +28,7 @@ from poker_env.cfr.traverse import (
     random_float,
 )
 from poker_env.cfr.tree import SHOWDOWN
+from poker_env.games import DEFAULTS
 from poker_env.knowledge.beliefs import Knowledge
 from poker_env.knowledge.public_tree import PublicState
 
@@ -36,7 +37,7 @@ NEGLIGIBLE = 0.005
 """A branch less likely than that is valued as if checked down: a third less work, and as good."""
 SAMPLES = 16
 """Worlds that stand for all that are possible before the flop, unless said otherwise."""
-_BOARD_CARDS = (0, 3, 4, 5)  # by street
+_BOARD_CARDS = DEFAULTS["holdem"].board_cards
 
 Details = TypeVar("Details")
 

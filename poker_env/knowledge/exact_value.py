@@ -185,7 +185,7 @@ class _End:
 
 
 @dataclass(frozen=True)
-class _Decision:
+class _DecisionNode:
     """A point of a hand, all cards known, where somebody acts."""
 
     observation: Observation
@@ -193,7 +193,7 @@ class _Decision:
     """By OpenSpiel's action id."""
 
 
-_Node = _Decision | _End
+_Node = _DecisionNode | _End
 
 
 @functools.cache
@@ -212,12 +212,12 @@ def _grow(deal: Deal, game: Game, actions: tuple[int, ...]) -> _Node:
     if state.done:
         return _End(state.payoffs[0])
     observation = state.observe()
-    return _Decision(observation, {action: _grow(deal, game, (*actions, action)) for action in observation.legal})
+    return _DecisionNode(observation, {action: _grow(deal, game, (*actions, action)) for action in observation.legal})
 
 
-def _decisions(nodes: Sequence[_Node]) -> Iterator[_Decision]:
+def _decisions(nodes: Sequence[_Node]) -> Iterator[_DecisionNode]:
     for node in nodes:
-        if isinstance(node, _Decision):
+        if isinstance(node, _DecisionNode):
             yield node
             yield from _decisions(list(node.children.values()))
 
@@ -241,7 +241,7 @@ class _BestResponse:
 
     def __init__(self, villain: Policy, seat: int) -> None:
         self._villain, self._seat = villain, seat
-        self._met: dict[str, list[tuple[_Decision, float]]] = {}
+        self._met: dict[str, list[tuple[_DecisionNode, float]]] = {}
         self._choices: dict[str, int] = {}
         self._values: dict[int, float] = {}
 
@@ -264,7 +264,7 @@ class _BestResponse:
             self._values[id(node)] = self._decision_value(node)
         return self._values[id(node)]
 
-    def _decision_value(self, node: _Decision) -> float:
+    def _decision_value(self, node: _DecisionNode) -> float:
         seen = node.observation
         if seen.seat == self._seat:
             return self.value(node.children[self._choice(seen.infoset)])

@@ -46,10 +46,9 @@ def range_policy_of(villain: Player, long_run: bool = False, ask: bool = False) 
     For a long run a blueprint's buckets come from tables, see `LONG_RUN`. With `ask` a player that only knows its
     probabilities for one holding at a time will do, too: a language model, see `asked_ranges`.
     """
-    if isinstance(villain, CFRPlayer) and isinstance(villain.strategy, BlueprintStrategy):
-        return _blueprint_ranges(villain.strategy.blueprint, long_run)
-    if isinstance(villain, CFRPlayer) and isinstance(villain.strategy, RiverStrategy):
-        return _with_river(_blueprint_ranges(villain.strategy.blueprint.blueprint, long_run))
+    if isinstance(villain, CFRPlayer) and villain.blueprint is not None:
+        ranges = _blueprint_ranges(villain.blueprint, long_run)
+        return _with_river(ranges) if villain.resolves_river else ranges
     if villain.name in ("fold", "call"):
         return _always_call if villain.name == "call" else _always_fold
     if isinstance(villain, _HasRangePolicy):

@@ -9,8 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from poker_env.cfr import blueprint
-from poker_env.cfr import full_width as exact
+from poker_env.cfr import blueprint as blueprints
+from poker_env.cfr import full_width
+from poker_env.cfr.abstraction.bucket_tables import BucketTables
+from poker_env.cfr.blueprint import Blueprint
 from poker_env.cfr.checkpoint import Checkpoint, file_sha256, load_checkpoint
 from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
 from poker_env.cfr.playing.river_strategy import RiverStrategy
@@ -51,6 +53,26 @@ class CFRPlayer:
     def policy(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
         """For each observation, the probability of each action, by OpenSpiel's id."""
         return self.strategy.policies(observations)
+
+    @property
+    def blueprint(self) -> Blueprint | None:
+        """The blueprint behind it, whether or not it solves the river again; None in Kuhn and Leduc."""
+        if isinstance(self.strategy, RiverStrategy):
+            return self.strategy.blueprint.blueprint
+        return self.strategy.blueprint if isinstance(self.strategy, BlueprintStrategy) else None
+
+    @property
+    def resolves_river(self) -> bool:
+        """Whether it solves the river again at the table."""
+        return isinstance(self.strategy, RiverStrategy)
+
+    def with_tables(self) -> CFRPlayer:
+        """The same player, which finds its blueprint's buckets in `BucketTables`."""
+        if self.blueprint is None:
+            return self
+        tables = BucketTables.build(self.blueprint.abstraction)
+        faster = BlueprintStrategy(self.blueprint, tables.lookup_range, tables.lookup)
+        return CFRPlayer(self.name, RiverStrategy(faster) if self.resolves_river else faster, self.sha256)
 
     def range_policy(self, observation: Observation) -> tuple[tuple[int, ...], np.ndarray]:
         """Hold'em: actions, and their probabilities (1326, actions) for every holding, see `BlueprintStrategy`."""
@@ -107,8 +129,8 @@ def _find(game: Game, argument: str | None) -> Path:
 
 
 def _strategy(checkpoint: Checkpoint, path: Path) -> Strategy:
-    if checkpoint.kind == exact.KIND:
-        return exact.TabularStrategy.from_checkpoint(checkpoint)
-    if checkpoint.kind == blueprint.KIND:
-        return BlueprintStrategy(blueprint.Blueprint.from_checkpoint(checkpoint))
+    if checkpoint.kind == full_width.KIND:
+        return full_width.TabularStrategy.from_checkpoint(checkpoint)
+    if checkpoint.kind == blueprints.KIND:
+        return BlueprintStrategy(Blueprint.from_checkpoint(checkpoint))
     raise UserError(f"{path} holds a {checkpoint.kind!r}, no strategy to play: give recipes/solve.py's --output")

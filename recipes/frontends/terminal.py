@@ -195,8 +195,7 @@ class _Seat:
         for place in range(self._shown, len(events)):
             event = events[place]
             if sitting.hero is not None and event.street and events[place - 1].street != event.street:
-                boards = {"holdem": (0, 3, 4, 5)}.get(sitting.game.name, (0, 1))
-                board = sitting.view().board[: boards[event.street]]
+                board = sitting.view().board[: sitting.game.board_cards[event.street]]
                 self.console.print(sitting.game.streets[event.street], cards(board))
             self.console.print(f"  {event.text}", style="dim" if event.by_hero else "cyan")
         self._shown = len(events)

@@ -29,10 +29,10 @@ from poker_env.player_specs import expand_home
 from poker_env.players.mixture import mixture_spec
 from poker_env.players.poker_config import PokerConfig
 from recipes.options.given import find_config, read_command_line, read_config, shipped_configs
+from recipes.options.launcher import TIMEOUT, refuse_other_ways
+from recipes.options.report_to import check_trackers, tell_nobody
 from recipes.options.trl_options import PATHS, SET, check_bounds, check_choices, default_of, refuse, refuse_overwritten
 from recipes.options.values import chosen, converted, shown
-from recipes.runs.trackers import check_trackers, tell_nobody
-from recipes.training.processes import TIMEOUT, refuse_other_ways
 from reward_fns import RewardSpec, read_reward, reward_list
 
 tell_nobody()

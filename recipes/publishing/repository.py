@@ -118,7 +118,7 @@ def name_hub_weights(folder: Path, publication: Publication, record: Record) -> 
 
 def _merge(folder: Path, adapter: Path) -> float:
     """Write the base model with an adapter in its weights into a folder; how far that moved any probability."""
-    from recipes.convert import merge
+    from recipes.publishing.merge import merge
 
     moved = merge(str(adapter), folder / "merged")
     for path in (folder / "merged").iterdir():

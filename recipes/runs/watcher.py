@@ -33,16 +33,24 @@ class Watcher(TrainerCallback):
     """Reports and saves each epoch. An adapter `epoch_NNN` is the one after NNN epochs, so it plays epoch NNN + 1."""
 
     def __init__(
-        self, config: ExploitConfig, rollout: Rollout, tokenizer: Any, console: Console, exact: ExactWatch | None
+        self,
+        config: ExploitConfig,
+        rollout: Rollout,
+        tokenizer: Any,
+        console: Console,
+        exact: ExactWatch | None,
+        trackers: Sequence[TrainerCallback],
     ) -> None:
-        """`exact` says when to work out hero's exact value, too: that of its policy after an epoch's updates."""
+        """`exact` says when to work out hero's exact value, too: that of its policy after an epoch's updates.
+
+        `trackers` are the trainer's callbacks that report to trackers, to be told what the trainer doesn't know of.
+        """
         self.config = config
         self.rollout = rollout
         self.tokenizer = tokenizer
         self.console = console
         self.exact = exact
-        self.trackers: Sequence[TrainerCallback] = ()
-        """The trainer's callbacks that report to trackers, to be told what the trainer doesn't know of."""
+        self.trackers = trackers
         self.run = Path(str(config.output_dir))
         self._started = time.monotonic()
         self._first_epoch = 0

@@ -18,7 +18,6 @@ from poker_env.state import Observation
 from poker_env.table import play
 from recipes.training.returns import discounted_returns
 from reward_fns import RewardSpec
-from reward_fns.shaping import observations
 
 KUHN = make_game("kuhn")
 HISTORIES = ((0, 0), (0, 1, 0), (0, 1, 1), (1, 0), (1, 1))
@@ -84,7 +83,7 @@ def _outcomes(seat: int, villain: Policy, rewards: Sequence[RewardSpec], gamma: 
     for deck, history in itertools.product(decks, HISTORIES):
         hand = _play(Deal(deck, seat, 0), history)
         chance, choices = 1 / len(decks), {}
-        for seen, action in zip(observations(hand), history, strict=True):
+        for seen, action in zip(hand.observations(), history, strict=True):
             if seen.seat == seat:
                 choices[seen.infoset] = action
             else:

@@ -23,12 +23,12 @@ from rich.console import Console
 
 from poker_env.cfr.abstraction.bucket_tables import BucketTables
 from poker_env.cfr.blueprint import Blueprint
-from poker_env.cfr.parallel import available_cores
 from poker_env.evaluation.estimates import Estimate, estimate
 from poker_env.games import Game, make_deals
 from poker_env.knowledge.control_variates import CreditAssigner, Switches
 from poker_env.knowledge.critic import BlueprintCritic, CheckDownCritic, Critic, Lookup
 from poker_env.knowledge.ranges import BlueprintRanges, Buckets
+from poker_env.parallel import available_cores
 from recipes.studies.linear_hero import FEATURES, SHAPE, SLOTS, RangeTable, imitate, whitening
 
 RAW, VARIATES, EVERYTHING = "raw", "control variates", "all-action"

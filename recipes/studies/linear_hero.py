@@ -48,7 +48,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Decision:
+class Sampled:
     """What the hero saw and did."""
 
     view: View
@@ -77,7 +77,7 @@ class Played:
     """Both players', by OpenSpiel's ids."""
     payoff: float
     """Chips the hero won."""
-    decisions: tuple[Decision, ...]
+    decisions: tuple[Sampled, ...]
 
     @property
     def choices(self) -> list[Choice]:
@@ -103,14 +103,14 @@ class RangeTable:
 
         The hero takes any of n actions with probability `floor` / n at least.
         """
-        decisions: list[Decision] = []
+        decisions: list[Sampled] = []
 
         def decide(state: PublicState, known: Knowledge, coin: float) -> int:
             view = self.look(state, known)
             softmax = view.softmax(parameters)
             probabilities = (1 - floor) * softmax + floor / len(softmax)
             played = _draw(probabilities, coin)
-            decisions.append(Decision(view, softmax, Choice(view.actions, tuple(probabilities.tolist()), played)))
+            decisions.append(Sampled(view, softmax, Choice(view.actions, tuple(probabilities.tolist()), played)))
             return view.actions[played]
 
         actions, payoff = self._play(deal, decide)

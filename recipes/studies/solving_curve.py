@@ -31,7 +31,6 @@ from poker_env.cfr.abstraction.card_abstraction import build_abstraction
 from poker_env.cfr.blueprint import Blueprint
 from poker_env.cfr.dealers import holdem_dealer
 from poker_env.cfr.mccfr import Solver
-from poker_env.cfr.parallel import available_cores
 from poker_env.cfr.tree import holdem_tree, tree_config
 from poker_env.errors import UserError
 from poker_env.evaluation.estimates import estimate
@@ -39,6 +38,7 @@ from poker_env.evaluation.lbr import local_best_response
 from poker_env.files import write_atomically
 from poker_env.games import make_game
 from poker_env.knowledge.ranges import BlueprintRanges
+from poker_env.parallel import available_cores
 from recipes.cli import Parser, bucket_counts, run
 
 TREMBLE = 0.01

@@ -1,11 +1,11 @@
-"""Takes the luck out of what an epoch's decisions are credited with, as `variance_reduction` says."""
+"""What hero's decisions are credited with: returns, without the luck that `variance_reduction` names."""
 
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,15 +17,79 @@ from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.poker_config import Answers
 from recipes.options.config import ExploitConfig
-from recipes.training.returns import FloatArray
-from recipes.training.rows import Row
+from recipes.training.returns import FloatArray, discounted_returns, leave_one_out_baseline, returns_from_start
+from recipes.training.rows import DecisionRows, Row
 from reward_fns.builtin import ILLEGAL_PENALTY, chips, illegal
+
+
+@dataclass(frozen=True)
+class Credited:
+    """What hands came to."""
+
+    decisions: list[DecisionRows]
+    """Hero's, hand by hand."""
+    starts: FloatArray
+    """(hands, reward functions): unweighted return from each hand's start."""
+    scores: list[float] | None
+    """Chips hero won in each hand, with the luck taken out; None where it isn't."""
+
+
+class Crediting:
+    """Credits hero's decisions: with returns by reward function, less a baseline, or less luck."""
+
+    def __init__(self, config: ExploitConfig, villain: Player) -> None:
+        """Raises `UserError` when there is luck to take out of chips, and they aren't rewarded."""
+        self._config, self._rewards = config, config.reward_specs()
+        self._luck = LuckRemover(config, villain) if config.variance_reduction else None
+
+    @property
+    def answers(self) -> Answers:
+        """How hero has to answer."""
+        return "free" if self._luck is None else self._luck.answers
+
+    def credited(self, hands: Sequence[Hand], hero: LLMPlayer) -> Credited:
+        """The hands of a hero that gives `answers`."""
+        returns = [discounted_returns(self._rewards_of(hand), self._config.gamma) for hand in hands]
+        starts = returns_from_start(returns).reshape(-1, len(self._rewards))
+        baselines = self._baselines(starts)
+        if self._luck is None:
+            rows = decision_rows(hands, returns, baselines)
+            return Credited([[row] for row in rows], starts, None)
+        decisions: list[DecisionRows] = []
+        credits = self._luck.credits(hands, hero)
+        for hand, credit, own, baseline in zip(hands, credits, returns, baselines, strict=True):
+            given = decision_rows([hand], [self._luck.returns(own, hand, credit)], baseline[None])
+            decisions += self._luck.decisions(hand, credit, given, hero)
+        return Credited(decisions, starts, self._luck.scores(hands, credits))
+
+    def _rewards_of(self, hand: Hand) -> FloatArray:
+        """(reward functions, hero's decisions): unweighted rewards."""
+        return np.array([spec(hand) for spec in self._rewards]).reshape(len(self._rewards), len(hand.hero_decisions))
+
+    def _baselines(self, starts: FloatArray) -> FloatArray:
+        """(hands, reward functions): what each hand's returns are measured against."""
+        if self._config.baseline == "batch_mean":  # it comes with the advantages, over the decisions trained on
+            return np.zeros_like(starts)
+        by_deal = starts.T.reshape(len(self._rewards), -1, self._config.replicas)
+        return leave_one_out_baseline(by_deal).reshape(len(self._rewards), -1).T
+
+
+def decision_rows(hands: Sequence[Hand], returns: Sequence[FloatArray], baselines: FloatArray) -> list[Row]:
+    """One row per hero decision, hand by hand: its return-to-go minus its hand's baseline, per reward function.
+
+    `returns` has one array (reward functions, hero's decisions) per hand, `baselines` is (hands, reward functions).
+    """
+    return [
+        Row(decision.answer.prompt_ids, decision.answer.completion_ids, tuple(map(float, own)))
+        for hand, of_hand, baseline in zip(hands, returns, baselines, strict=True)
+        for decision, own in zip(hand.hero_decisions, of_hand.T - baseline, strict=True)
+    ]
 
 
 class LuckRemover:
     """Replaces returns of the reward functions `chips` and `illegal` with ones that give the same mean gradient.
 
-    How, `evaluation.credit` says.
+    How, `poker_env.knowledge.control_variates` says.
 
     It sees all cards, and the policy never does: what it finds out only weighs the answers' gradients.
     """
@@ -69,7 +133,7 @@ class LuckRemover:
         ]
 
     def scores(self, hands: Sequence[Hand], credits: Sequence[HandCredit]) -> list[float]:
-        """Chips hero won in each hand, with the luck taken out, see `evaluation.aivat`.
+        """Chips hero won in each hand, with the luck taken out, see `poker_env.evaluation.aivat`.
 
         In hold'em that of the deal as well, whose mean is 0 over both seats. In small games there are exact values.
         """

@@ -14,7 +14,7 @@ from poker_env.players.llm import LLMPlayer
 from poker_env.state import Observation
 from recipes.training.imitation_loss import Example
 
-Decision = tuple[Observation, np.ndarray]
+Demonstration = tuple[Observation, np.ndarray]
 """What was seen, and the probability of each item of the menu."""
 
 
@@ -28,7 +28,7 @@ class Imitated:
     def __init__(self, player: Player, fractions: tuple[float, ...], floor: float) -> None:
         """`floor` is how often any item is picked, each with the same probability."""
         self.name = player.name
-        self.decisions: list[Decision] = []
+        self.decisions: list[Demonstration] = []
         """All decisions so far."""
         self._player = player
         self._fractions = fractions
@@ -64,7 +64,7 @@ def _nearest(menu: Sequence[MenuItem], action: int) -> int:
     return min(raises, key=lambda place: abs(menu[place].to - action), default=0)
 
 
-def examples_of(hero: LLMPlayer, decisions: Sequence[Decision]) -> list[Example]:
+def examples_of(hero: LLMPlayer, decisions: Sequence[Demonstration]) -> list[Example]:
     """One example for each distinct prompt, in the order they first come; decisions with the same one are averaged."""
     answers: dict[tuple[int, ...], tuple[tuple[int, ...], ...]] = {}
     sums: dict[tuple[int, ...], np.ndarray] = {}

@@ -7,7 +7,7 @@ run does is shared out and gathered here, or is the main process's alone while t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -15,23 +15,12 @@ import torch.distributed as dist
 from transformers import Trainer
 
 from poker_env.errors import UserError
+from poker_env.parallel import available_cores
 
 T = TypeVar("T")
 
 PIECE = 128
 """Items gathered at a time: what the main process holds beside those it has already is so many from each process."""
-
-TIMEOUT = 24 * 3600
-"""Seconds a process waits for the others. One that ends is noticed at once, whatever this is; a large model's report,
-or bucket tables on a slow machine, must not end a run."""
-
-OTHER_WAYS = {
-    "ACCELERATE_USE_FSDP": "FSDP",
-    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
-    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
-    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config (tensor, context or sequence parallel)",
-}
-"""What `accelerate launch` can be told to do instead, by the environment variable it says so with."""
 
 
 def process_index() -> int:
@@ -49,20 +38,10 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def refuse_other_ways(environment: Mapping[str, str] = os.environ) -> None:
-    """Raise `UserError` where the launcher was asked for more than a whole model per process.
-
-    Hands are sampled by the model itself, not by the trainer's wrapper of it: in pieces, or compiled, it can't be.
-    """
-    for variable, name in OTHER_WAYS.items():
-        if environment.get(variable, "false").lower() in ("1", "true", "yes", "on"):
-            raise UserError(
-                f"{name} is not supported: a process holds the whole model; run 'accelerate config' again for plain "
-                "data parallelism, or add --multi_gpu to accelerate launch"
-            )
-    backend = environment.get("ACCELERATE_DYNAMO_BACKEND", "no")
-    if backend.lower() not in ("no", ""):
-        raise UserError(f"torch dynamo ({backend}) is not supported: launch with --dynamo_backend no")
+def use_all_cores() -> None:
+    """On a CPU, share the cores among the machine's processes: `accelerate launch` leaves each with one thread."""
+    if not torch.cuda.is_available():
+        torch.set_num_threads(max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def expect_gradients(trainer: Trainer) -> None:

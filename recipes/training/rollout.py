@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +17,14 @@ from trl import GRPOTrainer
 
 from poker_env.games import make_deals
 from poker_env.hand import Hand
-from poker_env.knowledge.control_variates import HandCredit
 from poker_env.player_specs import advice_for, make_player
 from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
 from poker_env.table import play
 from recipes.options.config import ExploitConfig
-from recipes.training.credit import LuckRemover
+from recipes.training.credit import Credited, Crediting
 from recipes.training.processes import everywhere, share_of
-from recipes.training.returns import FloatArray, discounted_returns, leave_one_out_baseline, returns_from_start
-from recipes.training.rows import Decision, Row, deal_out, to_trl, training_rows
+from recipes.training.rows import DecisionRows, Row, deal_out, to_trl, training_rows
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Rollout:
         self.game = config.make_game()
         self.villain = villain or make_player(config.villain, self.game)
         self.rewards = config.reward_specs()
-        self._luck = LuckRemover(config, self.villain) if config.variance_reduction else None
+        self._credit = Crediting(config, self.villain)
         self.hands: list[Hand] = []
         """This process's hands of the last epoch."""
         self.epoch: EpochHands | None = None
@@ -82,19 +80,15 @@ class Rollout:
         """Rows for the trainer, as many as prompts, in the form of `to_trl`."""
         started = time.monotonic()
         epoch = trainer.state.global_step // self.config.steps_per_epoch
-        trainer.entropy_coef = self.config.entropy_coef_at(epoch)
         hero = self.hero(trainer.accelerator.unwrap_model(trainer.model), trainer.state.global_step)
-        trainer.end_ids = hero.end_ids
         process, processes = trainer.accelerator.process_index, trainer.accelerator.num_processes
         first, count = self._share_of_deals(process, processes)
         deals_per_epoch = self.config.episodes_per_epoch // self.config.replicas
         deals = make_deals(self.game, count, self.config.seed, start=epoch * deals_per_epoch + first)
         self.hands = play(self.game, deals, hero, self.villain, self.config.replicas)
         seconds = max(everywhere(time.monotonic() - started))
-        returns = [discounted_returns(self._rewards_of(hand), self.config.gamma) for hand in self.hands]
-        starts = returns_from_start(returns).reshape(-1, len(self.rewards))
-        credits = self._luck.credits(self.hands, hero) if self._luck is not None else []
-        played = everywhere(self._decisions(hero, returns, self._baselines(starts), credits))
+        credited = self._credit.credited(self.hands, hero)
+        played = everywhere(credited.decisions)
         rows = training_rows(
             [decision for decisions in played for decision in decisions],
             len(prompts) * processes,
@@ -103,18 +97,15 @@ class Rollout:
             pad_token_id=self._tokenizer.pad_token_id,
             rng=np.random.default_rng((self.config.seed, epoch)),
         )
-        self.epoch = self._summary(first, starts, credits, played, rows, seconds)
+        self.epoch = self._summary(first, credited, played, rows, seconds)
         share = deal_out(rows, processes)[process]
         return to_trl(share.rows, share.elsewhere)
 
     def hero(self, model: Any, step: int) -> LLMPlayer:
         """The model as a player, as it is after so many optimizer steps."""
         if self._hero is None or self._hero[0] != step:
-            answers = self._luck.answers if self._luck is not None else "free"
-            self._hero = (
-                step,
-                LLMPlayer(model, self._tokenizer, self._poker, answers=answers, advise=advice_for(self._poker)),
-            )
+            answers, advise = self._credit.answers, advice_for(self._poker)
+            self._hero = step, LLMPlayer(model, self._tokenizer, self._poker, answers=answers, advise=advise)
         return self._hero[1]
 
     def metrics(self) -> dict[str, float]:
@@ -140,40 +131,15 @@ class Rollout:
         share = share_of(self.config.episodes_per_epoch // self.config.replicas, process, processes)
         return share.start, len(share)
 
-    def _rewards_of(self, hand: Hand) -> FloatArray:
-        """(reward functions, hero's decisions): unweighted rewards."""
-        return np.array([spec(hand) for spec in self.rewards]).reshape(len(self.rewards), len(hand.hero_decisions))
-
-    def _decisions(
-        self, hero: LLMPlayer, returns: Sequence[FloatArray], baselines: FloatArray, credits: Sequence[HandCredit]
-    ) -> list[Decision]:
-        """The hands' decisions as rows."""
-        if self._luck is None:
-            return [[row] for row in decision_rows(self.hands, returns, baselines)]
-        decisions: list[Decision] = []
-        for hand, credit, own, baseline in zip(self.hands, credits, returns, baselines, strict=True):
-            given = decision_rows([hand], [self._luck.returns(own, hand, credit)], baseline[None])
-            decisions += self._luck.decisions(hand, credit, given, hero)
-        return decisions
-
-    def _baselines(self, starts: FloatArray) -> FloatArray:
-        """(hands, reward functions): what each hand's returns are measured against."""
-        if self.config.baseline == "batch_mean":  # it comes with the advantages, over the decisions trained on
-            return np.zeros_like(starts)
-        by_deal = starts.T.reshape(len(self.rewards), -1, self.config.replicas)
-        return leave_one_out_baseline(by_deal).reshape(len(self.rewards), -1).T
-
     def _summary(
         self,
         first_deal: int,
-        starts: FloatArray,
-        credits: Sequence[HandCredit],
-        played: list[list[Decision]],
+        credited: Credited,
+        played: list[list[DecisionRows]],
         rows: list[Row],
         seconds: float,
     ) -> EpochHands:
-        payoffs = [hand.payoff for hand in self.hands]
-        scores = payoffs if self._luck is None else self._luck.scores(self.hands, credits)
+        scores = credited.scores or [hand.payoff for hand in self.hands]
         records = [
             (
                 hand.payoff_bb,
@@ -183,7 +149,7 @@ class Rollout:
                 len(hand.hero_decisions),
                 sum(decision.legal for decision in hand.hero_decisions),
             )
-            for index, (hand, start) in enumerate(zip(self.hands, starts, strict=True))
+            for index, (hand, start) in enumerate(zip(self.hands, credited.starts, strict=True))
         ]
         payoffs_bb, scores_bb, returns, deals, decisions, legal = (
             np.array(column) for column in zip(*(hand for own in everywhere(records) for hand in own), strict=True)
@@ -194,7 +160,7 @@ class Rollout:
         asked = [[given.prompt_ids for given, *_ in decisions] for decisions in played]
         return EpochHands(
             payoffs_bb=payoffs_bb,
-            aivat_bb=None if self._luck is None else scores_bb,
+            aivat_bb=scores_bb if self.config.variance_reduction else None,
             returns=returns @ [spec.weight for spec in self.rewards],
             returns_by_name=dict(
                 zip([spec.name for spec in self.rewards], map(float, returns.mean(axis=0)), strict=True)
@@ -216,36 +182,13 @@ class Rollout:
         )
 
 
-def decision_rows(hands: Sequence[Hand], returns: Sequence[FloatArray], baselines: FloatArray) -> list[Row]:
-    """One row per hero decision, hand by hand: its return-to-go minus its hand's baseline, per reward function.
-
-    `returns` has one array (reward functions, hero's decisions) per hand, `baselines` is (hands, reward functions).
-    """
-    return [
-        Row(decision.answer.prompt_ids, decision.answer.completion_ids, tuple(map(float, own)))
-        for hand, of_hand, baseline in zip(hands, returns, baselines, strict=True)
-        for decision, own in zip(hand.hero_decisions, of_hand.T - baseline, strict=True)
-    ]
-
-
-def trl_reward_functions(config: ExploitConfig, rollout: Rollout) -> list[Callable[..., list[float]]]:
+def trl_reward_functions(config: ExploitConfig) -> list[Callable[..., list[float]]]:
     """One thin TRL reward function per reward function: it reads its credit out of the row.
 
     Credit is linear in the rewards, so `reward_weights` keep their meaning. It is centred, so the means that TRL logs
-    per function are 0; the first one logs the epoch's own figures as TRL metrics, returns among them, for trackers.
+    per function are 0; an epoch's returns are among `Rollout.metrics`.
     """
-    names = [spec.name for spec in config.reward_specs()]
-    readers = [_credit_reader(index, name) for index, name in enumerate(names)]
-
-    def first_reader(
-        credit: list[tuple[float, ...]], log_metric: Callable[[str, float], None], **_: Any
-    ) -> list[float]:
-        for name, value in rollout.metrics().items():
-            log_metric(f"poker/{name}", value)
-        return readers[0](credit)
-
-    first_reader.__name__ = names[0]
-    return [first_reader, *readers[1:]]
+    return [_credit_reader(index, spec.name) for index, spec in enumerate(config.reward_specs())]
 
 
 def _credit_reader(index: int, name: str) -> Callable[..., list[float]]:

@@ -46,12 +46,12 @@ class Row:
 Ids = tuple[int, ...]
 """Of tokens."""
 
-Decision = Sequence[Row]
+DecisionRows = Sequence[Row]
 """A decision's rows: first the one of the answer given; after it, if at all, those of all answers on the menu."""
 
 
 def training_rows(
-    decisions: Sequence[Decision],
+    decisions: Sequence[DecisionRows],
     count: int,
     *,
     weights: Sequence[float],
@@ -173,7 +173,7 @@ def _mean_credit(row: Row) -> tuple[float, ...]:
     return tuple(credit / (row.decisions or 1) for credit in row.credit)
 
 
-def _first_that_fit(decisions: Sequence[Decision], distinct: int, rng: np.random.Generator) -> list[Decision]:
+def _first_that_fit(decisions: Sequence[DecisionRows], distinct: int, rng: np.random.Generator) -> list[DecisionRows]:
     """Decisions in random order, as many as come before the first that would make more than `distinct` rows."""
     order = rng.permutation(len(decisions))
     seen: set[tuple[Ids, Ids]] = set()

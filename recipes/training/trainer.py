@@ -6,7 +6,6 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ from trl import GRPOTrainer
 
 from poker_env.language_model.forward import tree_logits
 from poker_env.language_model.token_tree import TokenTree
+from recipes.options.config import ExploitConfig
 from recipes.training.processes import everywhere, processes, total
+from recipes.training.rollout import Rollout
 from recipes.training.rows import Ids
 
 # At each checkpoint peft looks on the Hub whether the vocabulary grew, and says when it can't. It never does here.
@@ -46,14 +47,16 @@ class TreeTrainer(GRPOTrainer):
 
     _buffered_inputs: list[Inputs] | None  # the stock trainer's
     entropy_coef: float
+    rollout_func: Rollout
 
-    entropy_of_answers = False
-    """Whether the entropy is that of the choice among an epoch's answers to a prompt, not of the whole vocabulary."""
-    end_ids: Sequence[int] = ()
-    """The tokens that end an answer: which of them does is no choice."""
-
-    _elsewhere: Mapping[Ids, Sequence[Ids]] = MappingProxyType({})
-    """By prompt, answers to it that another process has the rows of."""
+    def __init__(self, *, args: ExploitConfig, end_ids: Sequence[int], **options: Any) -> None:
+        """`end_ids` are the tokens that end an answer: which of them does is no choice."""
+        super().__init__(args=args, **options)
+        self.end_ids = tuple(end_ids)
+        self.entropy_of_answers = "all_action" in args.variance_reduction
+        """Whether entropy is that of the choice among an epoch's answers to a prompt, not of the whole vocabulary."""
+        self._elsewhere: Mapping[Ids, Sequence[Ids]] = {}
+        """By prompt, answers to it that another process has the rows of."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None for a run's folder: `recipes.push` writes one of what is published."""
@@ -73,7 +76,7 @@ class TreeTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
     def _generate_and_score_completions(self, inputs: list[Inputs]) -> Inputs:
-        """The stock trainer's epoch of rows.
+        """The stock trainer's epoch of rows; what is known of its hands goes among the trainer's figures.
 
         Its answers have two tokens or more: the stock trainer takes figures of one token for those of whole answers.
         """
@@ -88,6 +91,8 @@ class TreeTrainer(GRPOTrainer):
         self._elsewhere = {prompt: answers for prompt, answers in elsewhere.items() if answers}
         sampled = [own.get("sampled_logp", math.nan) for own in inputs]
         output["sampled_logps"] = torch.tensor(sampled, device=output["completion_ids"].device)
+        for name, value in self.rollout_func.metrics().items():
+            self._metrics["train"][f"poker/{name}"].append(value)
         return output
 
     def _compute_loss(self, model: Any, inputs: Inputs) -> torch.Tensor:
@@ -99,7 +104,8 @@ class TreeTrainer(GRPOTrainer):
         whole = inputs["num_items_in_batch"].clamp(min=1.0)
         own = (inputs["completion_mask"] * inputs["tool_mask"]).sum()
         share = self.args.steps_per_generation / whole
-        coef, metrics = self.entropy_coef, self._metrics["train"]
+        metrics = self._metrics["train"]
+        coef = self.args.entropy_coef_at(self.state.global_step // self.args.steps_per_epoch)
         self.entropy_coef = coef * float(own.clamp(min=1.0) * share) * self.accelerator.num_processes
         try:
             loss: torch.Tensor = super()._compute_loss(model, inputs)

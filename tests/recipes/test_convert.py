@@ -18,9 +18,10 @@ from poker_env.player_specs import make_player
 from poker_env.players.llm import LLMPlayer, PokerLLMAgent
 from poker_env.players.poker_config import PokerConfig
 from poker_env.table import play
-from recipes import convert
-from recipes.convert import export_decisions, main, merge
+from recipes.convert import main
 from recipes.evaluate import main as evaluate
+from recipes.publishing.decisions import export_decisions
+from recipes.publishing.merge import _require_mergeable, _some_decisions, merge
 from recipes.train import main as train
 
 KUHN = make_game("kuhn")
@@ -69,7 +70,7 @@ def test_the_merged_model_answers_as_the_adapter_does(adapter, merged, tiny_mode
     assert moved < 0.02  # as players they may be loaded in bfloat16
     whole, adapted = exact_player(folder, folder), exact_player(adapter, tiny_model_dir)
     assert answers(whole) == answers(adapted) != answers(exact_player(tiny_model_dir, tiny_model_dir))
-    asked = convert._some_decisions(KUHN)
+    asked = _some_decisions(KUHN)
     for row, expected in zip(whole.policy(asked), adapted.policy(asked), strict=True):
         assert row == pytest.approx(expected, abs=1e-5)
 
@@ -125,7 +126,7 @@ def test_what_cannot_be_merged_is_refused_in_one_line(altered, tmp_path):
 def test_a_base_model_that_cannot_hold_the_sum_is_refused(base, message):
     config = type("Config", (), base)
     with pytest.raises(UserError, match=message):
-        convert._require_mergeable("mine", {"peft_type": "LORA", "target_modules": ["lm_head", "q_proj"]}, config)
+        _require_mergeable("mine", {"peft_type": "LORA", "target_modules": ["lm_head", "q_proj"]}, config)
 
 
 def test_a_damaged_adapter_and_wrong_folders_are_refused(adapter, merged, tiny_model_dir, tmp_path):
@@ -190,8 +191,8 @@ def test_an_interrupted_conversion_leaves_nothing(adapter, evaluation, tmp_path,
     def interrupt(*_, **__):
         raise stop
 
-    monkeypatch.setattr(convert, "_some_decisions", interrupt)  # the weights are written by then
-    monkeypatch.setattr(convert, "_dataset_card", interrupt)
+    monkeypatch.setattr("recipes.publishing.merge._some_decisions", interrupt)  # the weights are written by then
+    monkeypatch.setattr("recipes.publishing.decisions._dataset_card", interrupt)
     expected = UserError if isinstance(stop, OSError) else stop
     with pytest.raises(expected):
         merge(str(adapter), tmp_path / "whole")

@@ -15,7 +15,7 @@ from poker_env.menu import make_menu
 from poker_env.table import play
 from recipes.training.returns import discounted_returns
 from reward_fns import RewardSpec, load_reward
-from reward_fns.shaping import observations, potential_based
+from reward_fns.shaping import potential_based
 
 KUHN, HOLDEM = make_game("kuhn"), make_game("holdem")
 HISTORIES = ((0, 0), (0, 1, 0), (0, 1, 1), (1, 0), (1, 1))
@@ -47,7 +47,7 @@ HANDS = [
     kuhn_hand(deck, seat, history)
     for deck, seat, history in itertools.product(itertools.permutations(range(3), 2), (0, 1), HISTORIES)
 ]
-SEEN = [observations(hand) for hand in HANDS]
+SEEN = [hand.observations() for hand in HANDS]
 INFOSETS = sorted({seen.infoset for own in SEEN for seen in own})
 NUMBERS = st.lists(st.floats(-3, 3), min_size=len(INFOSETS), max_size=len(INFOSETS))
 CHANCES = st.lists(st.floats(0.05, 0.95), min_size=len(INFOSETS), max_size=len(INFOSETS))
@@ -168,7 +168,7 @@ def test_a_potential_of_the_end_moves_the_gradient():
 def test_a_potential_sees_what_the_players_saw_and_no_more():
     hero, villain = Recorder(), Recorder()
     hands = play(HOLDEM, make_deals(HOLDEM, 40, seed=3), hero, villain)
-    rebuilt = [seen for hand in hands for seen in observations(hand)]
+    rebuilt = [seen for hand in hands for seen in hand.observations()]
     assert len(rebuilt) > 80
 
     def plain(seen):
@@ -181,7 +181,7 @@ def test_a_potential_sees_what_the_players_saw_and_no_more():
 def test_a_forfeited_hand_ends_with_hero_s_answer():
     hand = kuhn_hand((1, 2), 0, [0, 1, None])
     values = shaping(VALUES, 1.0)(hand)
-    assert len(values) == 2 and sum(values) == pytest.approx(-table(VALUES)[observations(hand)[0].infoset])
+    assert len(values) == 2 and sum(values) == pytest.approx(-table(VALUES)[hand.observations()[0].infoset])
 
 
 def test_no_rewards_when_villain_folds_before_hero_acts():

@@ -19,9 +19,9 @@ from poker_env.cards.canonical import (
 )
 from poker_env.cards.holdings import N_HOLDINGS, PREFLOP_CLASSES, preflop_class
 from poker_env.cfr.abstraction.card_abstraction import NO_BUCKET, STREETS, Abstraction, all_river_levels
-from poker_env.cfr.parallel import over_chunks, progress_bars
 from poker_env.errors import UserError
 from poker_env.files import locked
+from poker_env.parallel import over_chunks, progress_bars
 
 
 def default_cache_dir() -> Path:

@@ -34,8 +34,8 @@ from poker_env.cfr.abstraction.features import (
     runout_points,
     shares,
 )
-from poker_env.cfr.parallel import Report, available_cores, over_chunks, progress_bars
 from poker_env.errors import UserError
+from poker_env.parallel import Report, available_cores, over_chunks, progress_bars
 
 MAX_BUCKETS = 60_000  # a bucket fits in 16 bits
 NO_BUCKET = 65_535  # in 16 bits: the board blocks the holding

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from poker_env.cfr.parallel import Report
+from poker_env.parallel import Report
 
 # What a squared distance may reach: it is summed in 32 bits, which runs in vectors.
 LARGEST_DISTANCE = 2**31 - 1

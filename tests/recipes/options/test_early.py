@@ -13,9 +13,9 @@ from poker_env.language_model.adapter import put_on
 from poker_env.language_model.loading import load_model, load_tokenizer
 from poker_env.players.llm import LLMPlayer, load_llm_player
 from recipes import train, warm_start
-from recipes.convert import merge
 from recipes.options.config import parse_config
 from recipes.options.early import check_early
+from recipes.publishing.merge import merge
 from recipes.publishing.repository import collect
 from recipes.runs.checkpoints import load_adapter, save_adapter
 

@@ -17,6 +17,7 @@ from transformers import TrainerControl, TrainerState
 from transformers.integrations import integration_utils
 
 from poker_env.errors import UserError
+from recipes.options import report_to
 from recipes.runs import trackers
 from recipes.options.config import ExploitConfig, parse_config
 from recipes.train import main
@@ -86,7 +87,7 @@ def test_a_tracker_has_every_figure_by_the_page_s_name(tracked, events):
 def test_a_few_hands_are_told_in_words(tracked, events):
     told = (tracked[0] / "hands" / "epoch_001.txt").read_text()
     assert told.count("hero wins") == 8 and "Kuhn poker, amounts in chips" in told
-    (text,) = events.Tensors(f"train/{tracking.REPLAYS}/text_summary")
+    (text,) = events.Tensors(f"train/{trackers.REPLAYS}/text_summary")
     assert text.tensor_proto.string_val[0].decode().count("hero wins") == 8
 
 
@@ -97,7 +98,7 @@ def test_trackio_keeps_figures_and_hands_on_this_machine(tracked):
     logged = {key: value for _, row in rows for key, value in json.loads(row).items()}
     assert {name for name, _ in rows} == {tracked[0].name}
     assert logged["train/poker/capture"] == pytest.approx(metrics(tracked[0])["capture"])
-    assert "hero wins" in json.dumps(logged[f"train/{tracking.REPLAYS}"])
+    assert "hero wins" in json.dumps(logged[f"train/{trackers.REPLAYS}"])
 
 
 def test_weights_and_biases_gets_hands_as_a_table(monkeypatch):
@@ -171,8 +172,8 @@ def test_nothing_is_told_to_anybody_unless_asked(asked, calls, tiny_model_dir, t
 def test_who_sets_the_switch_decides(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", False)
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "0")
-    trackers.tell_nobody()
+    report_to.tell_nobody()
     assert not huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
     monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY")
-    trackers.tell_nobody()
+    report_to.tell_nobody()
     assert huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY

@@ -190,7 +190,7 @@ def test_figures_of_noise(tmp_path, monkeypatch):
         for name, scale in zip(gradient_noise.SETTINGS, range(12, 2, -1), strict=True)
     }
     gradients = {name: _gradients(own) for name, own in hands.items()}
-    monkeypatch.setattr(variance, "gradients", lambda blueprint, plan: gradients)
+    monkeypatch.setattr(gradient_noise, "gradients", lambda blueprint, plan: gradients)
     figures = run_bench("variance", tmp_path)
     assert figures["noise scale, all-action"]["ratio"] == pytest.approx((12 / 3) ** 2, rel=0.2)
     assert figures["agreement with raw, chance"]["sides"]["p-value"] > 0.001
@@ -199,7 +199,9 @@ def test_figures_of_noise(tmp_path, monkeypatch):
 def test_figures_and_plot_of_learning(tmp_path, monkeypatch, capsys):
     found = estimate([1.0, 2.0, 3.0], 6)
     curves = {name: [(1_000, [1.0, 2.0], found), (3_000, [2.0, 3.0], found)] for name in gradient_noise.LEARNING_RATES}
-    monkeypatch.setattr(variance, "learning_curves", lambda blueprint, plan: gradient_noise.Curves(found, curves))
+    monkeypatch.setattr(
+        gradient_noise, "learning_curves", lambda blueprint, plan: gradient_noise.Curves(found, curves)
+    )
     figures = run_bench("learning", tmp_path)
     assert figures["raw after 3,000 hands"]["sides"]["learner 1"] == 3.0
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")

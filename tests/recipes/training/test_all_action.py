@@ -16,10 +16,9 @@ from poker_env.players.llm import LLMPlayer
 from poker_env.state import HandState
 from poker_env.table import play
 from recipes.options.config import parse_config
-from recipes.training.credit import LuckRemover
+from recipes.training.credit import LuckRemover, decision_rows
 from recipes.training.imitation_loss import Example, divergence
 from recipes.training.returns import discounted_returns
-from recipes.training.rollout import decision_rows
 from recipes.training.rows import training_rows
 
 KUHN = make_game("kuhn")

@@ -23,7 +23,8 @@ from poker_env.player_specs import make_player
 from recipes import cli
 from recipes.evaluate import main as judge
 from recipes.options.config import parse_config
-from recipes.training.processes import refuse_other_ways, share_of
+from recipes.options.launcher import refuse_other_ways
+from recipes.training.processes import share_of
 from recipes.training.rows import Row, deal_out, training_rows
 from recipes.training.trainer import _cut
 from recipes.warm_start import batches_of

@@ -14,8 +14,9 @@ from poker_env.player_specs import make_player
 from poker_env.players.llm import LLMPlayer
 from poker_env.table import play
 from recipes.options.config import parse_config
+from recipes.training.credit import decision_rows
 from recipes.training.returns import discounted_returns
-from recipes.training.rollout import Rollout, decision_rows
+from recipes.training.rollout import Rollout
 from reward_fns import load_reward
 
 
