@@ -109,7 +109,7 @@ class ExploitConfig(GRPOConfig):
         },
     )
     warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its play against villain to learn from"})
-    warm_start_steps: int = field(default=48, metadata={"help": "optimizer steps of the warm start"})
+    warm_start_steps: int = field(default=72, metadata={"help": "optimizer steps of the warm start"})
     warm_start_batch_size: int = field(default=16, metadata={"help": "prompts per step and device"})
     warm_start_learning_rate: float = field(default=2e-3, metadata={"help": "its peak; large models want less"})
     warm_start_floor: float = field(
