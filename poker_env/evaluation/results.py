@@ -146,12 +146,12 @@ def comparison_table(records: Mapping[str, Mapping[str, Any]]) -> Table:
     """Evaluations side by side for the terminal, say before and after training: what `results` says, by label."""
     table = Table()
     table.add_column("")
-    for column in ("mbb/hand", "± 95 %", "hands won", "legal answers", "hands"):
+    for column in ("mbb/hand", "± 95 %", "legal answers", "hands"):
         table.add_column(column, justify="right")
     for label, record in records.items():
         estimate = Estimate(**record["estimates"][record["headline"]])
-        rates = (f"{record['win_rate']:.1%}", f"{record['legal_rate']:.1%}")
-        table.add_row(label, f"{estimate.mbb_per_hand:+,.0f}", _margin(estimate), *rates, f"{estimate.hands:,}")
+        legal = f"{record['legal_rate']:.1%}"
+        table.add_row(label, f"{estimate.mbb_per_hand:+,.0f}", _margin(estimate), legal, f"{estimate.hands:,}")
     return table
 
 

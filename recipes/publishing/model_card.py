@@ -17,7 +17,7 @@ from recipes.publishing.publication import Publication, Record
 
 GAMES = {"kuhn": "Kuhn poker", "leduc": "Leduc poker", "holdem": "heads-up no-limit Texas hold'em"}
 PROJECT = "Exploitative Poker"
-RESULT_COLUMNS = ("against", "mbb/hand [95 %]", "estimator", "hands", "hands won", "legal answers")
+RESULT_COLUMNS = ("against", "mbb/hand [95 %]", "estimator", "hands", "legal answers")
 
 
 def model_card(publication: Publication) -> ModelCard:
@@ -199,7 +199,6 @@ def _result_rows(record: Record, poker: PokerConfig, who: str = "") -> Iterator[
             _with_interval(estimate),
             _estimator(estimator),
             f"{estimate['hands']:,}" if estimate["hands"] else "none needed",
-            f"{record['win_rate']:.1%}",
             f"{record['legal_rate']:.1%}",
         )
 
