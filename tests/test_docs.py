@@ -115,6 +115,7 @@ RULES = {
     r"python recipes/play\.py .*--web": Not("serves until it is stopped; tests/recipes/frontends/test_web.py"),
     r"python recipes/play\.py .*--hero": Run("--output {out}"),
     r"python recipes/play\.py": Run("--output {out}"),
+    r"python examples/kuhn_in_one_file\.py": Not("tests/examples/test_kuhn_in_one_file.py"),
     r"python docs/configuration\.py": Not("test_the_configuration_page_is_what_the_dataclasses_say"),
     r"python docs/\w+\.py": Not("pictures, in a browser"),
 }
@@ -179,7 +180,7 @@ PYTHON = [
     pytest.param(block, id=f"{page.name}:{number}")
     for page in PAGES
     for number, block in enumerate(blocks_of(page, "python"))
-    if "my_rewards.py" not in block
+    if not any(name in block for name in ("my_rewards.py", "kuhn_in_one_file.py"))
 ]
 
 
