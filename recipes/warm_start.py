@@ -34,7 +34,7 @@ from trl import SFTConfig, SFTTrainer
 from poker_env.errors import UserError
 from poker_env.files import output_folder
 from poker_env.games import make_deals
-from poker_env.knowledge.advisor import LocalBestResponse
+from poker_env.knowledge.advisor import AdviceFollower
 from poker_env.player_specs import advice_for, load_advisor, make_player
 from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
@@ -151,7 +151,7 @@ def imitated_player(config: ExploitConfig, villain: Player) -> Player:
     if spec in (VILLAIN, config.villain):
         return villain
     if spec == LBR:
-        return LocalBestResponse(load_advisor(config.villain, game), config.menu_fractions)
+        return AdviceFollower(load_advisor(config.villain, game), config.menu_fractions)
     return make_player(spec, game)
 
 

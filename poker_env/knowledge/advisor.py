@@ -121,7 +121,7 @@ SOFTNESS = 0.03
 """Share of the pot by which an action has to be better than another to be chosen e times as often."""
 
 
-class LocalBestResponse:
+class AdviceFollower:
     """A player who prefers actions on its menu by their `Advisor.values`.
 
     Not the best one alone: whoever imitates it learns by how much an action is better, and not only that it is.
