@@ -123,11 +123,11 @@ def main(epochs: int, learning_rate: float, seed: int) -> None:
             "credit": [chips * len(rows) / HANDS for chips in shares],  # the loss is a mean over rows
         }
 
-    options = {"max_steps": epochs, "learning_rate": learning_rate, "seed": seed, "output_dir": "kuhn_in_one_file"}
-    options |= {"per_device_train_batch_size": ROWS, "num_generations": ROWS, "scale_rewards": "none"}
+    options = {"max_steps": epochs, "learning_rate": learning_rate, "seed": seed, "scale_rewards": "none"}
+    options |= {"per_device_train_batch_size": ROWS, "num_generations": ROWS, "gradient_checkpointing": False}
     options |= {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 3, "adam_beta2": 0.95}
-    options |= {"use_cpu": not torch.cuda.is_available(), "bf16": False, "gradient_checkpointing": False}
-    options |= {"report_to": "none", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
+    options |= {"use_cpu": not torch.cuda.is_available(), "bf16": False, "report_to": "none", "disable_tqdm": True}
+    options |= {"save_strategy": "no", "logging_strategy": "no", "output_dir": "runs/kuhn_in_one_file"}
     trainer = GRPOTrainer(
         model=model,
         args=GRPOConfig(**options),
