@@ -7,7 +7,7 @@ from open_spiel.python.algorithms.expected_game_score import policy_value
 from poker_env.cfr.full_width import information_states
 from poker_env.games import Deal, make_game
 from poker_env.knowledge.beliefs import DealtCards, Knowledge, all_decks
-from poker_env.knowledge.exact_value import exact_policy
+from poker_env.knowledge.exact_value import exact_policy, expected_payoff
 from poker_env.knowledge.public_tree import PublicTree
 from poker_env.knowledge.small_games import ExactCritic, tabular_ranges
 from poker_env.player_specs import make_player
@@ -17,10 +17,11 @@ GAMES = {name: make_game(name) for name in ("kuhn", "leduc")}
 both_games = pytest.mark.parametrize("game", GAMES.values(), ids=GAMES)
 
 
-def random_table(game, seed):
+def random_table(game, seed, total=1.0):
+    """A policy drawn at random; what it lacks to 1 is answers that name no action."""
     rng = np.random.default_rng(seed)
     return {
-        name: dict(zip(actions, rng.dirichlet([0.5] * len(actions)).tolist(), strict=True))
+        name: dict(zip(actions, (total * rng.dirichlet([0.5] * len(actions))).tolist(), strict=True))
         for name, actions in information_states(game)
     }
 
@@ -100,6 +101,18 @@ def test_in_the_middle_of_a_hand_it_is_the_mean_over_what_villain_may_hold(game)
                 ]
                 expected = np.average(values, weights=list(likely.values()))
                 assert mean_value(critic, state, known) == pytest.approx(expected, abs=1e-12)
+
+
+@both_games
+@pytest.mark.parametrize(("own", "others"), [(0.6, 1.0), (0.0, 1.0), (0.7, 0.8)])
+def test_answers_that_name_no_action_give_up_what_was_put_in(game, own, others):
+    """Whoever's they are: a language model's answers aren't all legal."""
+    hero, villain = random_table(game, 5, own), random_table(game, 6, others)
+    critic, root = ExactCritic(game, hero, villain), PublicTree(game, tabular_ranges(game, villain)).root
+    in_seat = expected_payoff(game, hero, villain), -expected_payoff(game, villain, hero)
+    for hero_seat in (0, 1):
+        found = [mean_value(critic, root, at_start(game, deck, hero_seat)) for deck in all_decks(game)]
+        assert np.mean(found) == pytest.approx(in_seat[hero_seat], abs=1e-12)
 
 
 @both_games
