@@ -83,6 +83,7 @@ def leaves(value):
 
 
 @given(values)
+@example({"my_bot": {"hands": 1}, "my bot": {"hands": 2}})  # names that read the same
 @example({"<b>": {"<i>": [NASTY, {"</p>": [[NASTY]]}]}})
 def test_any_json_is_shown_and_nothing_of_it_is_markup(value):
     reader = Reader(render(value))
