@@ -124,6 +124,8 @@ def test_values_have_a_column_for_everything_that_was_counted():
     rows = list(csv.reader(values_csv(evaluation).splitlines()))
     assert rows[0] == ["deck", "seat", *evaluation.values, "lbr:fc", "off_tree"] and len(rows) == 11
     columns = dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
+    assert columns["deck"] == tuple("0011223344")
+    assert columns["seat"] == tuple(str(hand.hero_seat) for hand in evaluation.hands)
     assert np.array(columns["lbr:fc"], float) == pytest.approx(evaluation.references["fc"], abs=5.01e-4)
     assert [value == "1" for value in columns["off_tree"]] == evaluation.off_tree.tolist()
     assert 0 < evaluation.off_tree.sum() < 10
