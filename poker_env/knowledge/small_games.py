@@ -78,7 +78,8 @@ class ExactCritic:
             return stake * np.array([self._sign(deck, hero_seat) for deck in self._decks])
         table = self._tables[0 if state.seat == hero_seat else 1]
         rows = [table[name] for name in _infosets(self._game, state.actions)]
-        values = np.zeros(len(self._decks))
+        forfeited = float(state.contributions[state.seat]) * (-1 if state.seat == hero_seat else 1)
+        values = forfeited * np.array([1 - sum(row.values()) for row in rows])  # answers that name no action
         for action in state.observation.legal:
             probabilities = np.array([row.get(action, 0.0) for row in rows])
             values += probabilities * self._of_all_decks(self._tree.child(state, action), hero_seat)

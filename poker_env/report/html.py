@@ -42,13 +42,13 @@ def render(value: Any) -> Markup:
     """Any JSON value: objects of plain values as tables, what is nested under headings."""
     if isinstance(value, Mapping):
         if value and all(isinstance(item, Mapping) and all(map(_plain, item.values())) for item in value.values()):
-            return _grid({title(key): item for key, item in value.items()})
+            return _grid([(title(key), item) for key, item in value.items()])
         plain = [(title(key), text(item)) for key, item in value.items() if _plain(item)]
         nested = [f"<h3>{escape(title(key))}</h3>\n{render(item)}" for key, item in value.items() if not _plain(item)]
         return Markup((facts(plain) if plain else "") + "".join(nested))
     if isinstance(value, list | tuple) and not _plain(value):
         if all(isinstance(item, Mapping) and all(map(_plain, item.values())) for item in value):
-            return _grid({str(number): item for number, item in enumerate(value, start=1)})
+            return _grid([(str(number), item) for number, item in enumerate(value, start=1)])
         return Markup("".join(render(item) for item in value))
     return Markup(f"<p>{escape(text(value))}</p>\n")
 
@@ -73,9 +73,9 @@ def text(value: Any) -> str:
     return str(value)
 
 
-def _grid(rows: Mapping[str, Mapping[str, Any]]) -> Markup:
-    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
-    cells = [[name, *(text(row.get(column)) for column in columns)] for name, row in rows.items()]
+def _grid(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Markup:
+    columns = list(dict.fromkeys(key for _, row in rows for key in row))
+    cells = [[name, *(text(row.get(column)) for column in columns)] for name, row in rows]
     return table(["", *map(title, columns)], cells)
 
 
