@@ -110,7 +110,7 @@ def main(epochs: int, learning_rate: float, seed: int) -> None:
         if epoch % 10 == 0:
             tell(epoch, hero)
         hands = play(game, make_deals(game, HANDS, seed, start=epoch * HANDS), hero, villain)
-        credit = credited(hands, CURIOSITY * (1 - epoch / epochs))
+        credit = credited(hands, CURIOSITY * (1 - epoch / epochs) ** 2)
         rows = sorted(credit, key=lambda row: -abs(credit[row]))[: ROWS - 1]  # those that say the most
         filler = [((tokenizer.eos_token_id,), (tokenizer.eos_token_id,))] * (ROWS - len(rows))
         balance = -sum(credit[row] for row in rows) / len(filler)  # the trainer takes the rows' mean off: 0 already
@@ -125,7 +125,7 @@ def main(epochs: int, learning_rate: float, seed: int) -> None:
 
     options = {"max_steps": epochs, "learning_rate": learning_rate, "seed": seed, "scale_rewards": "none"}
     options |= {"per_device_train_batch_size": ROWS, "num_generations": ROWS, "gradient_checkpointing": False}
-    options |= {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 3, "adam_beta2": 0.95}
+    options |= {"lr_scheduler_type": "cosine", "warmup_steps": 3, "adam_beta2": 0.95, "max_grad_norm": 0.1}
     options |= {"use_cpu": not torch.cuda.is_available(), "bf16": False, "report_to": "none", "disable_tqdm": True}
     options |= {"save_strategy": "no", "logging_strategy": "no", "output_dir": "runs/kuhn_in_one_file"}
     trainer = GRPOTrainer(

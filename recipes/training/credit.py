@@ -95,7 +95,7 @@ class LuckRemover:
     """
 
     def __init__(self, config: ExploitConfig, villain: Player) -> None:
-        """Raises `UserError` when chips are not rewarded, or answers are cut short of their end."""
+        """Raises `UserError` when chips are not rewarded."""
         self.switches = Switches(**dict.fromkeys(config.variance_reduction, True))
         self._game, self._villain, self._gamma = config.make_game(), villain, config.gamma
         self._scales = {
