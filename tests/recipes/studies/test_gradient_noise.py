@@ -17,7 +17,7 @@ from poker_env.knowledge.public_tree import PublicTree
 from poker_env.player_specs import make_player
 from recipes import bench
 from recipes.studies import gradient_noise
-from recipes.studies.linear_hero import FEATURES, SHAPE, SLOTS, Decision, View
+from recipes.studies.linear_hero import FEATURES, SHAPE, SLOTS, Sampled, View
 
 GAME = make_game("holdem")
 
@@ -90,7 +90,7 @@ def test_gradients_equal_differences(seed, floor):
 
     softmax = view.softmax(parameters)
     choice = Choice(view.actions, tuple(((1 - floor) * softmax + floor / count).tolist()), played)
-    gradient = Decision(view, softmax, choice).gradient(Credit(2.0, tuple(weights.tolist())), floor)
+    gradient = Sampled(view, softmax, choice).gradient(Credit(2.0, tuple(weights.tolist())), floor)
     direction = rng.normal(size=SHAPE)
     slope = (objective(parameters + 1e-5 * direction) - objective(parameters - 1e-5 * direction)) / 2e-5
     assert (gradient * direction).sum() == pytest.approx(slope, rel=1e-4, abs=1e-6)
