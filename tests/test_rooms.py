@@ -96,6 +96,11 @@ def test_every_module_is_in_a_room():
     assert [name for name in MODULES if name != "poker_env" and room_of(name) is None] == []
 
 
+def test_every_room_says_what_it_holds():
+    for folder in {path.parent for path in MODULES.values()}:
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
+
+
 def test_imports_go_down():
     assert list(wrong(ARROWS)) == []
 
