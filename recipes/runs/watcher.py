@@ -15,14 +15,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from poker_env.files import write_atomically
 from poker_env.hand import Hand, write_hands
-from recipes.runs.checkpoints import copy_adapter, epoch_folder, mark_complete, save_adapter
 from recipes.options.config import ExploitConfig
-from recipes.training.exact_watch import ExactWatch, describe
+from recipes.runs.checkpoints import copy_adapter, epoch_folder, mark_complete, save_adapter
 from recipes.runs.metrics import epoch_metrics, plot_learning_curve, read_metrics, untracked, write_metrics
+from recipes.runs.trackers import track
+from recipes.training.exact_watch import ExactWatch, describe
 from recipes.training.processes import everywhere, gather_to_main, on_main
 from recipes.training.returns import discounted_returns
 from recipes.training.rollout import EpochHands, Rollout
-from recipes.runs.trackers import track
 from reward_fns import RewardSpec
 
 SAVED_HANDS = 8

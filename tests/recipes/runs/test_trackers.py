@@ -18,8 +18,8 @@ from transformers.integrations import integration_utils
 
 from poker_env.errors import UserError
 from recipes.options import report_to
-from recipes.runs import trackers
 from recipes.options.config import ExploitConfig, parse_config
+from recipes.runs import trackers
 from recipes.train import main
 
 PAGE = Path(__file__).parents[3] / "docs" / "trackers.md"
