@@ -139,7 +139,7 @@ class Rollout:
         rows: list[Row],
         seconds: float,
     ) -> EpochHands:
-        scores = credited.scores or [hand.payoff for hand in self.hands]
+        scores = [hand.payoff for hand in self.hands] if credited.scores is None else credited.scores
         records = [
             (
                 hand.payoff_bb,
@@ -160,7 +160,7 @@ class Rollout:
         asked = [[given.prompt_ids for given, *_ in decisions] for decisions in played]
         return EpochHands(
             payoffs_bb=payoffs_bb,
-            aivat_bb=scores_bb if self.config.variance_reduction else None,
+            aivat_bb=None if credited.scores is None else scores_bb,
             returns=returns @ [spec.weight for spec in self.rewards],
             returns_by_name=dict(
                 zip([spec.name for spec in self.rewards], map(float, returns.mean(axis=0)), strict=True)
