@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 import recipes.training.trainer
 from poker_env.language_model.loading import load_model, load_tokenizer
+from recipes import cli
 from recipes.options.config import parse_config
 from recipes.train import make_trainer
 from recipes.training.processes import everywhere, is_main, part, processes
@@ -127,11 +128,15 @@ def run_all(model_dir, output_dir, cases):
     return found
 
 
-if __name__ == "__main__":
+def main():
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
     model_dir, cases = pickle.loads((folder / "cases.pickle").read_bytes())
     found = run_all(model_dir, folder / "together", cases)
     if is_main():
         (folder / "found.pickle").write_bytes(pickle.dumps(found))
-    part()  # a process that ends with its group's threads at work may abort
+    part()
+
+
+if __name__ == "__main__":
+    cli.run(main)
