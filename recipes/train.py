@@ -28,6 +28,7 @@ from poker_env.evaluation.match import Match, PlayedDeck
 from poker_env.evaluation.results import comparison_table, judged_sha256, write_results
 from poker_env.files import output_folder
 from poker_env.language_model.adapter import adapter_sha256
+from poker_env.language_model.lora import fuse
 from poker_env.player_specs import advice_for, load_advisor
 from poker_env.players.llm import LLMPlayer
 from poker_env.report.page import write_report
@@ -189,6 +190,7 @@ def make_trainer(
         callbacks=list(callbacks),
         end_ids=LLMPlayer(model, tokenizer, config.poker()).end_ids,
     )
+    fuse(trainer.model)
     expect_gradients(trainer)
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -35,6 +35,7 @@ from poker_env.errors import UserError
 from poker_env.files import output_folder
 from poker_env.games import make_deals
 from poker_env.knowledge.advisor import AdviceFollower
+from poker_env.language_model.lora import fuse
 from poker_env.player_specs import advice_for, load_advisor, make_player
 from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
@@ -210,6 +211,7 @@ class ImitationTrainer(SFTTrainer):
             peft_config=config.lora(),
             callbacks=list(callbacks),
         )
+        fuse(self.model)
         expect_gradients(self)
         self.remove_callback(PrinterCallback)
         self.args._n_gpu = min(self.args.n_gpu, 1)  # see `ExploitConfig`

@@ -60,6 +60,8 @@ def put_on(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> 
     """
     from peft import PeftConfig, PeftModelForCausalLM
 
+    from poker_env.language_model.lora import fuse
+
     require_weights(folder)
     try:
         with warnings.catch_warnings():  # on a model without weights, nothing is copied
@@ -84,6 +86,7 @@ def put_on(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> 
             f"adapter {folder} doesn't fit its base model {model.name_or_path}: {', and '.join(misfits)}; use the "
             "model that it was trained on"
         )
+    fuse(adapted)
     return adapted
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from poker_env.language_model.forward import base_of, next_logits
+from poker_env.language_model.forward import base_of, in_blocks, next_logits
 from poker_env.language_model.self_check import holds, some_texts
+from poker_env.language_model.token_tree import TokenTree
 
 TokenIds = Sequence[int]
 
@@ -29,15 +30,18 @@ def start(model: Any, prompts: Sequence[TokenIds], longest: int) -> tuple[torch.
 
     They may grow to `longest` tokens.
     """
-    if _takes_caches(model, longest):
+    base = base_of(model)
+    if holds(base, longest, lambda *given: _started_and_plain(_Tree, *given), "a growing tree"):
+        return _Tree.start(model, prompts)
+    if holds(
+        base,
+        longest,
+        lambda *given: _started_and_plain(_Cached, *given),
+        "a shared cache",
+        "texts are forwarded anew for each token",
+    ):
         return _Cached.start(model, prompts)
     return _Plain.start(model, prompts)
-
-
-def _takes_caches(model: Any, length: int) -> bool:
-    return holds(
-        base_of(model), length, _cached_and_plain, "a shared cache", "texts are forwarded anew for each token"
-    )
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,35 @@ class _Plain:
         return _Plain.start(
             self.model, [(*self.texts[parent], token) for parent, token in zip(parents, tokens, strict=True)]
         )
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """All texts in one tree, which grows with any of them, as its cache does."""
+
+    model: Any
+    tree: TokenTree
+    cache: DynamicCache
+    nodes: Sequence[int]
+    """Where the texts end."""
+
+    @staticmethod
+    def start(model: Any, prompts: Sequence[TokenIds]) -> tuple[torch.Tensor, _Tree]:
+        tree = TokenTree()
+        nodes = [tree.add(-1, prompt) for prompt in sorted(map(tuple, prompts))]  # neighbours have much in common
+        at = dict(zip(sorted(map(tuple, prompts)), nodes, strict=True))
+        started = _Tree(model, tree, DynamicCache(), [at[tuple(prompt)] for prompt in prompts])
+        return started._forward(0), started
+
+    def grown(self, parents: Sequence[int], tokens: Sequence[int]) -> tuple[torch.Tensor, _Tree]:
+        known = len(self.tree)
+        nodes = [self.tree.add(self.nodes[parent], (token,)) for parent, token in zip(parents, tokens, strict=True)]
+        grown = replace(self, nodes=nodes)
+        return grown._forward(known), grown
+
+    def _forward(self, known: int) -> torch.Tensor:
+        """Logits after the texts, whose last tokens are new: the tree had so many before."""
+        return in_blocks(self.model, self.tree, self.nodes, since=known, cache=self.cache)
 
 
 @dataclass(frozen=True)
@@ -112,18 +145,20 @@ class _Cached:
         return output.logits[:, -1], _Cached(model, output.past_key_values, mask)
 
 
-def _cached_and_plain(model: PreTrainedModel, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _started_and_plain(
+    kind: type[_Tree] | type[_Cached], model: PreTrainedModel, length: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits after three texts that begin alike, two of them shorter, and after they grew by a token; both ways."""
     first, second, more = some_texts(model, 3, max(length, 8))
     shared = len(first) // 2
     # The shortest has most padding, close before its end: what looks through a window would see that.
     prompts = [first[:-1], first[:shared] + second[shared : -shared // 4], first[:shared] + second[-1:]]
-    cached, context = _Cached.start(model, prompts)
+    started, context = kind.start(model, prompts)
     parents, tokens = [2, 1, 0, 2], more[:4]  # in another order and one of them twice, as sampling does it
     grown, _ = context.grown(parents, tokens)
     texts = [*prompts, *(prompts[parent] + [token] for parent, token in zip(parents, tokens, strict=True))]
     plain = [next_logits(model, [text]) for text in texts]
-    return torch.cat([cached, grown]), torch.cat(plain)
+    return torch.cat([started, grown]), torch.cat(plain)
 
 
 def common_prefix_length(prompts: Sequence[TokenIds]) -> int:

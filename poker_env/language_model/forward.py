@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
 
 from poker_env.language_model.self_check import dtype_of, holds, some_texts
 from poker_env.language_model.token_tree import TokenTree
+from poker_env.language_model.tree_attention import Blocks, use_blocks
 
 ROWS = 16
 """Texts forwarded together."""
@@ -50,9 +51,38 @@ def takes_trees(model: Any, length: int) -> bool:
 
 
 def _as_tree(model: Any, tree: TokenTree, nodes: Sequence[int], call: Callable[..., Any]) -> torch.Tensor:
+    """In the way of the two that costs less, if the model can take it."""
+    if holds(base_of(model), tree.length(), _blocks_and_rows, "blocks of a tree"):
+        return in_blocks(model, tree, nodes, call)
+    return _masked(model, tree, nodes, call)
+
+
+def in_blocks(
+    model: Any,
+    tree: TokenTree,
+    nodes: Sequence[int],
+    call: Callable[..., Any] | None = None,
+    *,
+    since: int = 0,
+    cache: Cache | None = None,
+) -> torch.Tensor:
+    """Logits (nodes, vocabulary) after some nodes, where only those from `since` on are forwarded.
+
+    What the ones before are to be looked at by is in the `cache`, which then has the new ones, too.
+    """
     base = base_of(model)
-    inputs = {name: tensor.to(base.device) for name, tensor in tree.inputs(dtype_of(base)).items()}
-    return _logits(base, call, inputs, nodes)[0]
+    use_blocks(base)
+    inputs: dict[str, Any] = {name: tensor.to(base.device) for name, tensor in tree.inputs(since).items()}
+    blocks = Blocks.of(tree.ancestors(since), dtype_of(base), base.device)
+    whole = torch.zeros(1, 1, 1, 1, device=base.device)  # so that the model makes no mask of its own
+    inputs = {**inputs, "attention_mask": whole, "token_tree": blocks, "past_key_values": cache}
+    return _logits(base, call or model, inputs, [node - since for node in nodes])[0]
+
+
+def _masked(model: Any, tree: TokenTree, nodes: Sequence[int], call: Callable[..., Any]) -> torch.Tensor:
+    base = base_of(model)
+    inputs = {**tree.inputs(), "attention_mask": tree.mask(dtype_of(base))}
+    return _logits(base, call, {name: tensor.to(base.device) for name, tensor in inputs.items()}, nodes)[0]
 
 
 def _as_rows(model: Any, tree: TokenTree, nodes: Sequence[int], call: Callable[..., Any]) -> torch.Tensor:
@@ -84,7 +114,7 @@ def _rows(tree: TokenTree, nodes: Sequence[int]) -> Iterator[list[list[int]]]:
 
 
 def _logits(
-    base: PreTrainedModel, call: Callable[..., Any], inputs: dict[str, torch.Tensor], columns: Sequence[int]
+    base: PreTrainedModel, call: Callable[..., Any], inputs: dict[str, Any], columns: Sequence[int]
 ) -> torch.Tensor:
     """(rows, columns, vocabulary): logits at some tokens of each row."""
     takes = inspect.signature(base.forward).parameters
@@ -92,13 +122,25 @@ def _logits(
         kinds = {"token_type_ids", "mm_token_type_ids"} & takes.keys()
         inputs = inputs | {kind: torch.zeros_like(inputs["input_ids"]) for kind in kinds}
     kept = torch.tensor(list(columns), device=base.device)
+    use_cache = inputs.get("past_key_values") is not None
     if "logits_to_keep" in takes:
-        logits: torch.Tensor = call(**inputs, use_cache=False, logits_to_keep=kept).logits
+        logits: torch.Tensor = call(**inputs, use_cache=use_cache, logits_to_keep=kept).logits
         return logits
-    return call(**inputs, use_cache=False).logits[:, kept]
+    return call(**inputs, use_cache=use_cache).logits[:, kept]
 
 
 def _tree_and_rows(model: PreTrainedModel, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of a tree of texts of so many tokens, as it is forwarded, and of the texts, each by itself."""
+    return _against_rows(model, length, _as_tree)
+
+
+def _blocks_and_rows(model: PreTrainedModel, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return _against_rows(model, length, in_blocks)
+
+
+def _against_rows(
+    model: PreTrainedModel, length: int, forward: Callable[..., torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits at all tokens of two texts, one shorter, that share their first half: as a tree, and each by itself."""
     shared = length // 2
     first, second = some_texts(model, 2, length)
@@ -111,4 +153,4 @@ def _tree_and_rows(model: PreTrainedModel, length: int) -> tuple[torch.Tensor, t
         _logits(model, model, {"input_ids": torch.tensor([tree.tokens(path)], device=model.device)}, range(len(path)))
         for path in paths
     ]
-    return _as_tree(model, tree, nodes, model), torch.cat([logits[0] for logits in plain])
+    return forward(model, tree, nodes, model), torch.cat([logits[0] for logits in plain])

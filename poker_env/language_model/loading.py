@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +16,9 @@ from poker_env.errors import UserError, first_line
 from poker_env.language_model.adapter import require_model
 from poker_env.language_model.bundled import BUNDLED, unpack_bundled
 from poker_env.language_model.init_kwargs import trusts_remote_code
+
+PROBE, TRIES = 512, 5
+"""Rows and columns of the matrices that a CPU is tried on, and how often."""
 
 # peft asks for an attribute that transformers has renamed.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is deprecated", category=FutureWarning)
@@ -73,11 +78,28 @@ def load_tokenizer(
     return tokenizer
 
 
+@functools.cache
 def best_dtype() -> torch.dtype:
-    """The fastest that the hardware multiplies: bfloat16; float16 on GPUs that only emulate it; float32 on CPUs."""
+    """The fastest that the hardware multiplies: bfloat16; float16 on GPUs that only emulate it; else float32.
+
+    On CPUs both are tried: some have instructions for bfloat16 that take twice as long as those for float32.
+    """
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    if not torch.cpu._is_avx512_bf16_supported():
+        return torch.float32
+    return min((torch.float32, torch.bfloat16), key=_time_to_multiply)
+
+
+def _time_to_multiply(dtype: torch.dtype) -> float:
+    """Processor seconds, the fewest of some tries."""
+    one, other = torch.ones(PROBE, PROBE, dtype=dtype), torch.ones(PROBE, PROBE, dtype=dtype)
+    times = []
+    for _ in range(TRIES):
+        started = time.thread_time()
+        one @ other
+        times.append(time.thread_time() - started)
+    return min(times)
 
 
 def _no_model(name: str, error: Exception) -> str:

@@ -60,19 +60,18 @@ def score(
         end_ids: the tokens that end the whole answer.
         max_new_tokens: of the sampling. A candidate that fills it needs nothing to follow, a longer one never comes.
         temperature: of the sampling distribution.
-        batch_size: candidates forwarded at once.
+        batch_size: distinct prompts forwarded at once.
     """
     asked = {
         tuple(prompt): [tuple(map(tuple, spellings)) for spellings in given]
         for prompt, given in zip(prompts, candidates, strict=True)
     }
     distinct = sorted(asked)  # alike ones come together
-    widest = max((sum(map(len, given)) for given in asked.values()), default=1)
     found: dict[Ids, Scores] = {}
     was_training = model.training
     model.eval()
     try:
-        for batch in batches(distinct, max(1, batch_size // widest)):
+        for batch in batches(distinct, batch_size):
             tries = [_Trie(prompt, asked[prompt], tuple(end_ids), max_new_tokens) for prompt in batch]
             _fill_in(model, tries, may_follow, temperature)
             found |= {trie.prompt: trie.scores() for trie in tries}

@@ -39,10 +39,10 @@ class _Verdict:
 _verdicts: WeakKeyDictionary[PreTrainedModel, dict[str, _Verdict]] = WeakKeyDictionary()
 
 
-def holds(model: PreTrainedModel, length: int, check: Check, name: str, instead: str) -> bool:
+def holds(model: PreTrainedModel, length: int, check: Check, name: str, instead: str | None = None) -> bool:
     """Whether a shortcut, called `name`, is right for texts of `length` tokens.
 
-    The first time it isn't, a line says that the model is forwarded in another way `instead`.
+    The first time it isn't, a line says that the model is forwarded in another way `instead`, if that is named.
     """
     verdict = _verdicts.setdefault(model, {}).setdefault(name, _Verdict())
     if verdict.right_to < length < verdict.wrong_from:
@@ -50,7 +50,7 @@ def holds(model: PreTrainedModel, length: int, check: Check, name: str, instead:
         tried = next((size for size in sorted({longest, length}, reverse=True) if _agrees(model, size, check)), 0)
         verdict.right_to = max(verdict.right_to, tried)
         if tried < length:
-            if verdict.wrong_from == math.inf:
+            if verdict.wrong_from == math.inf and instead is not None:
                 note(f"{_called(model)} can't take {name} for texts of {length} tokens: {instead}, right but slower")
             verdict.wrong_from = length
     return length <= verdict.right_to

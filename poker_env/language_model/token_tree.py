@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 
@@ -19,6 +20,10 @@ class TokenTree:
         self._tokens: list[int] = []
         self._parents: list[int] = []
         self._depths: list[int] = []
+
+    def __len__(self) -> int:
+        """Its tokens."""
+        return len(self._tokens)
 
     def add(self, node: int, tokens: Sequence[int]) -> int:
         """The node that tokens lead to from a node (-1: from the start)."""
@@ -47,18 +52,31 @@ class TokenTree:
         """Their tokens."""
         return [self._tokens[node] for node in nodes]
 
-    def inputs(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-        """What the model is given: ids and positions (1, tokens), and a mask (1, 1, tokens, tokens) of `dtype`.
+    def ancestors(self, since: int = 0) -> np.ndarray:
+        """(tokens, depth) for each node from `since` on: those of its path, the root's first; -1 fills up."""
+        depths, parents = np.array(self._depths), np.array(self._parents)
+        found = np.full((len(depths), self.length()), -1)
+        for depth in range(self.length()):
+            (nodes,) = np.nonzero(depths == depth)
+            if depth:
+                found[nodes] = found[parents[nodes]]
+            found[nodes, depth] = nodes
+        return found[since:]
 
-        The mask is what attention adds to its scores: some implementations add even one that is given as booleans.
-        """
-        sees = torch.eye(len(self._tokens), dtype=torch.bool)
-        for node, parent in enumerate(self._parents):  # parents come before their children
-            if parent >= 0:
-                sees[node] |= sees[parent]
-        mask = torch.zeros(sees.shape, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)
+    def inputs(self, since: int = 0) -> dict[str, torch.Tensor]:
+        """What the model is given of the nodes from `since` on: ids and positions, (1, tokens)."""
         return {
-            "input_ids": torch.tensor([self._tokens]),
-            "position_ids": torch.tensor([self._depths]),
-            "attention_mask": mask[None, None],
+            "input_ids": torch.tensor([self._tokens[since:]]),
+            "position_ids": torch.tensor([self._depths[since:]]),
         }
+
+    def mask(self, dtype: torch.dtype) -> torch.Tensor:
+        """(1, 1, tokens, tokens): what attention adds to its scores where it takes no smaller ones.
+
+        Some implementations add even a mask that is given as booleans.
+        """
+        ancestors = self.ancestors()
+        sees = np.zeros((len(ancestors), len(ancestors) + 1), dtype=bool)
+        np.put_along_axis(sees, ancestors, True, axis=1)  # -1 is the column too many
+        hidden = torch.from_numpy(~sees[:, :-1])
+        return torch.zeros(hidden.shape, dtype=dtype).masked_fill(hidden, torch.finfo(dtype).min)[None, None]

@@ -78,7 +78,7 @@ class LLMPlayer:
         self.answers = answers
         self.advise = advise
         self._remembered: dict[tuple[int, ...], Scores] = {}
-        self._batch_size = batch_size or (512 if model.device.type == "cuda" else 128)
+        self._batch_size = batch_size or (512 if model.device.type == "cuda" else 64)
         self._chat = Chat(tokenizer, model, config.chat_template_kwargs, config.date)
         self._spellings: dict[str, tuple[Ids, ...]] = {}
 

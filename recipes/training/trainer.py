@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from trl import GRPOTrainer
 
+from poker_env.errors import note
 from poker_env.language_model.forward import tree_logits
 from poker_env.language_model.token_tree import TokenTree
 from recipes.options.config import ExploitConfig
-from recipes.training.processes import everywhere, processes, total
+from recipes.training.answer_logps import choice_entropies, token_logps
+from recipes.training.batches import Inputs, in_parts, regrouped
+from recipes.training.memory import tokens_that_fit
+from recipes.training.processes import processes, total
 from recipes.training.rollout import Rollout
 from recipes.training.rows import Ids
 
@@ -24,15 +27,17 @@ warnings.filterwarnings("ignore", message="Could not find a config file in|Unabl
 # What accelerate and the stock trainer know this option by, torch is about to rename.
 warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
 
-ROWS_PER_TREE = 64
-"""Rows forwarded together, beside those with the same prompt as the last: more share more, but every token of a tree
-is compared with every other one."""
+LEAST_TOKENS = 128
+"""As few tokens at a time don't make memory suffice."""
+
+SUMS = {"entropy", "kl", "policy_loss"}
+"""A batch's figures to which its parts add up; others are means over tokens."""
+
+SAMPLED = {"logp_gap"}
+"""Figures with one value for each row."""
 
 PER_TOKEN = {"completion_ids", "completion_mask", "tool_mask", "old_per_token_logps", "ref_per_token_logps"}
 """What the stock trainer has for each token of the answers."""
-
-Inputs = dict[str, Any]
-"""What the stock trainer makes of a batch: tensors with one row for each, by name."""
 
 Rows = Sequence[tuple[list[int], list[int]]]
 """(prompt, answer), token ids."""
@@ -55,6 +60,8 @@ class TreeTrainer(GRPOTrainer):
         self.end_ids = tuple(end_ids)
         self.entropy_of_answers = "all_action" in args.variance_reduction
         """Whether entropy is that of the choice among an epoch's answers to a prompt, not of the whole vocabulary."""
+        self.tokens_per_tree = tokens_that_fit(self.model)
+        """How large a tree is that is forwarded and backpropagated at once."""
         self._elsewhere: Mapping[Ids, Sequence[Ids]] = {}
         """By prompt, answers to it that another process has the rows of."""
 
@@ -72,7 +79,7 @@ class TreeTrainer(GRPOTrainer):
             return inputs
         updates = self.args.steps_per_generation // self.current_gradient_accumulation_steps
         rng = np.random.default_rng((self.args.seed, self.state.global_step))
-        self._buffered_inputs = _regrouped(self._buffered_inputs, updates, rng)
+        self._buffered_inputs = regrouped(self._buffered_inputs, updates, rng)
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
     def _generate_and_score_completions(self, inputs: list[Inputs]) -> Inputs:
@@ -95,7 +102,48 @@ class TreeTrainer(GRPOTrainer):
             self._metrics["train"][f"poker/{name}"].append(value)
         return output
 
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The stock trainer's; where memory doesn't suffice it is taken again, with half as large a part at a time."""
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        before = [None if weight.grad is None else weight.grad.clone() for weight in weights]
+        while True:
+            logged = {name: len(values) for name, values in self._metrics["train"].items()}
+            try:
+                return super().training_step(*args, **kwargs)
+            except torch.OutOfMemoryError:
+                if processes() > 1 or self.tokens_per_tree < LEAST_TOKENS:
+                    raise
+            self.tokens_per_tree //= 2
+            note(f"out of memory: going on with {self.tokens_per_tree} tokens at a time")
+            for name, values in self._metrics["train"].items():
+                del values[logged.get(name, 0) :]
+            for weight, gradient in zip(weights, before, strict=True):
+                weight.grad = None if gradient is None else gradient.clone()
+
     def _compute_loss(self, model: Any, inputs: Inputs) -> torch.Tensor:
+        """The stock trainer's loss, a part of the batch's rows at a time; all parts but the last are backpropagated.
+
+        Each part is one tree of tokens. The loss is a sum over rows, so parts change nothing but the memory it takes.
+        """
+        parts, metrics = in_parts(inputs, self.tokens_per_tree), self._metrics["train"]
+        logged = {name: len(values) for name, values in metrics.items()}
+        before = torch.zeros((), device=self.accelerator.device)
+        for part in parts[:-1]:
+            with self.accelerator.no_sync(model):
+                loss = self._loss_of_part(model, part)
+                self.accelerator.backward(loss)  # scaled for accumulation already
+            before += loss.detach()
+        loss = before + self._loss_of_part(model, parts[-1])
+        counts = [(part["completion_mask"] * part["tool_mask"]).sum() for part in parts]
+        shares = torch.stack([total(count) for count in counts])
+        shares = shares / shares.sum().clamp(min=1e-9)
+        for name, values in metrics.items():
+            own = values[logged.get(name, 0) :]
+            if len(own) == len(parts) and name not in SAMPLED:
+                values[-len(own) :] = [_of_parts(name, own, shares.tolist())]
+        return loss
+
+    def _loss_of_part(self, model: Any, inputs: Inputs) -> torch.Tensor:
         """The stock trainer's loss; but of entropy and KL a token counts alike, in however large a batch it is.
 
         The stock trainer averages the entropy bonus, and those two figures, over each batch for itself. Here both are
@@ -144,12 +192,10 @@ class TreeTrainer(GRPOTrainer):
         ]
         logps = torch.zeros(len(rows), logits_to_keep, device=input_ids.device)
         entropies = torch.zeros_like(logps) if compute_entropy else None
-        for chosen in _trees(rows):
-            where, own_logps, own_entropies = self._score_tree(model, [rows[row] for row in chosen])
-            at = (torch.tensor(chosen, device=logps.device)[where[0]], where[1])
-            logps = logps.index_put(at, own_logps)
-            if entropies is not None:
-                entropies = entropies.index_put(at, own_entropies)
+        where, own_logps, own_entropies = self._score_tree(model, rows)
+        logps = logps.index_put(where, own_logps)
+        if entropies is not None:
+            entropies = entropies.index_put(where, own_entropies)
         self._logps = logps.detach().sum(dim=1)
         return logps, entropies, None
 
@@ -167,13 +213,13 @@ class TreeTrainer(GRPOTrainer):
                 node = tree.add(node, (token,))
         with self.accelerator.autocast():
             logits = tree_logits(self.accelerator.unwrap_model(model), tree, list(predicting), call=model)
-        distributions = torch.log_softmax(logits.float() / self.temperature, dim=-1)
-        entropies = _entropies(distributions)
-        if self.entropy_of_answers:
-            choices = {(place, token) for _, _, place, token in found} | self._other_answers(rows, found)
-            entropies = _entropies(_among(distributions, {(place, self._choice(token)) for place, token in choices}))
         rows_of, columns, places, tokens = torch.tensor(found, device=logits.device).unbind(dim=1)
-        return (rows_of, columns), distributions[places, tokens], entropies[places]
+        logps, entropies = token_logps(logits, places, tokens, self.temperature)
+        if self.entropy_of_answers:
+            edges = {(place, self._choice(token)) for _, _, place, token in found} | self._other_answers(rows, found)
+            at, among = torch.tensor(sorted(edges), device=logits.device).unbind(dim=1)
+            entropies = choice_entropies(logits, at, among, self.temperature)
+        return (rows_of, columns), logps, entropies[places]
 
     def _choice(self, token: int) -> int:
         """What stands for a token where it is chosen."""
@@ -191,93 +237,11 @@ class TreeTrainer(GRPOTrainer):
         }
 
 
-def _regrouped(batches: Sequence[Inputs], updates: int, rng: np.random.Generator) -> list[Inputs]:
-    """The same rows in as many batches, none of which ends amid a prompt's rows; padding is dealt out evenly.
-
-    The batches of each of so many `updates` follow one another. Prompts that begin alike lie together, but in which
-    update is random where there are several: all processes deal the prompts out alike. The stock trainer needs batches
-    of one size from all processes, none of them empty: they are filled up with copies of a row, which weigh nothing.
-    """
-    whole = {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
-    # The stock trainer pads the rows' masks with ones.
-    trained = (whole["tool_mask"] * whole["completion_mask"]).any(dim=1).tolist()
-    by_prompt: dict[tuple[int, ...], list[int]] = {}
-    for row, (ids, kept) in enumerate(zip(whole["prompt_ids"], whole["prompt_mask"].bool(), strict=True)):
-        if trained[row]:
-            by_prompt.setdefault(tuple(ids[kept].tolist()), []).append(row)
-    chosen: list[list[int]] = []
-    for prompts in _by_update({prompt: len(rows) for prompt, rows in by_prompt.items()}, updates, rng):
-        own = [by_prompt[prompt] for prompt in sorted(prompts & by_prompt.keys())]
-        for batch in _cut([len(rows) for rows in own], len(batches) // updates):
-            chosen.append([row for rows in own[batch.start : batch.stop] for row in rows])
-    padding = [row for row, weighs in enumerate(trained) if not weighs]
-    rows = [[*own, *padding[place :: len(batches)]] for place, own in enumerate(chosen)]
-    size = 1 if processes() == 1 else max(everywhere(max(map(len, rows))))
-    return [_filled(whole, own, max(size, len(own))) for own in rows]
-
-
-def _by_update(rows: Mapping[Ids, int], updates: int, rng: np.random.Generator) -> list[set[Ids]]:
-    """The prompts of all processes by update, of which this process has so many rows each."""
-    if updates == 1:
-        return [set(rows)]
-    counts: Counter[Ids] = Counter()
-    for own in everywhere(dict(rows)):
-        counts.update(own)
-    prompts = sorted(counts)
-    prompts = [prompts[place] for place in rng.permutation(len(prompts))]
-    return [set(prompts[own.start : own.stop]) for own in _cut([counts[prompt] for prompt in prompts], updates)]
-
-
-def _cut(sizes: Sequence[int], parts: int) -> list[range]:
-    """Neighbours by part, so that the sizes' sums are about as large; none is empty as long as there are enough."""
-    left, start, cuts = sum(sizes), 0, []
-    for part in range(parts, 0, -1):  # so many are still to be filled
-        stop, own = start, 0
-        while stop < len(sizes) and (own == 0 or (len(sizes) - stop >= part and own < left / part)):
-            own += sizes[stop]
-            stop += 1
-        cuts.append(range(start, stop))
-        left, start = left - own, stop
-    return cuts
-
-
-def _filled(whole: Inputs, rows: Sequence[int], size: int) -> Inputs:
-    """The batch of some rows, and of copies of one that weigh nothing."""
-    copies = [rows[0] if rows else 0] * (size - len(rows))
-    batch = {name: _taken(values, [*rows, *copies]) for name, values in whole.items()}
-    batch["tool_mask"][len(rows) :] = 0
-    return batch
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """A batch's entry for the rows of all batches: a tensor with a row for each, or one value for all."""
-    return torch.cat(list(parts)) if isinstance(parts[0], torch.Tensor) and parts[0].ndim else parts[0]
-
-
-def _taken(values: Any, rows: Sequence[int]) -> Any:
-    return values[list(rows)] if isinstance(values, torch.Tensor) and values.ndim else values
-
-
-def _trees(rows: Rows) -> Iterator[list[int]]:
-    """The rows' places, those forwarded together at a time; those with equal prompts always are."""
-    chosen: list[int] = []
-    for row in sorted(range(len(rows)), key=rows.__getitem__):
-        if len(chosen) >= ROWS_PER_TREE and rows[row][0] != rows[chosen[-1]][0]:
-            yield chosen
-            chosen = []
-        chosen.append(row)
-    if chosen:
-        yield chosen
-
-
-def _entropies(distributions: torch.Tensor) -> torch.Tensor:
-    """Over the last axis of log-probabilities, some of them minus infinity."""
-    return -(distributions.exp() * distributions.clamp(min=-1e4)).sum(dim=-1)
-
-
-def _among(distributions: torch.Tensor, edges: set[tuple[int, int]]) -> torch.Tensor:
-    """Log-probabilities (places, vocabulary) given that one of the tokens follows that do in (place, token)."""
-    places, tokens = torch.tensor(sorted(edges), device=distributions.device).unbind(dim=1)
-    kept = torch.zeros_like(distributions, dtype=torch.bool)
-    kept[places, tokens] = True
-    return distributions.masked_fill(~kept, -torch.inf).log_softmax(dim=-1)
+def _of_parts(name: str, figures: Sequence[float], shares: Sequence[float]) -> float:
+    """A batch's figure out of those of its parts, which have such shares of its tokens."""
+    if name in SUMS:
+        return sum(figures)
+    if name.endswith(("_min", "_max")):
+        known = [figure for figure in figures if not math.isnan(figure)]
+        return (min if name.endswith("_min") else max)(known, default=math.nan)
+    return sum(figure * share for figure, share in zip(figures, shares, strict=True) if share)

@@ -111,19 +111,19 @@ def run(model_dir, output_dir, case):
 
 
 @contextlib.contextmanager
-def small_trees(rows):
-    usual, recipes.training.trainer.ROWS_PER_TREE = recipes.training.trainer.ROWS_PER_TREE, rows
+def small_trees(tokens):
+    usual, recipes.training.trainer.tokens_that_fit = recipes.training.trainer.tokens_that_fit, lambda model: tokens
     try:
         yield
     finally:
-        recipes.training.trainer.ROWS_PER_TREE = usual
+        recipes.training.trainer.tokens_that_fit = usual
 
 
 def run_all(model_dir, output_dir, cases):
     """What each of the cases, by name, gives."""
     found = {}
     for place, (name, case) in enumerate(cases.items()):
-        with small_trees(case.get("rows_per_tree", 2)):
+        with small_trees(case.get("tokens_per_tree", 8)):
             found[name] = run(model_dir, Path(output_dir) / str(place), case)
     return found
 

@@ -103,10 +103,10 @@ def test_going_astray_counts_more_with_every_step(step, times, tiny_model_dir, t
 def test_a_tree_holds_every_shared_beginning_once():
     tree = TokenTree()
     nodes = [tree.add(-1, text) for text in ((5, 6, 7, 8), (5, 6, 7, 9), (5, 6, 1, 8), (5, 6, 7))]
-    batch = tree.inputs(torch.float16)
+    batch = tree.inputs()
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9, 1, 8]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 3, 2, 3]]
-    mask = batch["attention_mask"]
+    mask = tree.mask(torch.float16)
     assert mask.dtype == torch.float16 and (mask == 0)[0, 0].sum(dim=1).tolist() == [1, 2, 3, 4, 4, 3, 4]
     assert set(mask.flatten().tolist()) == {0.0, torch.finfo(torch.float16).min}
     assert [tree.tokens(tree.path(node)) for node in nodes[1:3]] == [[5, 6, 7, 9], [5, 6, 1, 8]]

@@ -24,9 +24,9 @@ from recipes import cli
 from recipes.evaluate import main as judge
 from recipes.options.config import parse_config
 from recipes.options.launcher import refuse_other_ways
+from recipes.training.batches import _cut
 from recipes.training.processes import share_of
 from recipes.training.rows import Row, deal_out, training_rows
-from recipes.training.trainer import _cut
 from recipes.warm_start import batches_of
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,0 +1,128 @@
+"""An epoch's rows in batches for the stock trainer, and a batch in parts that fit into memory.
+
+Rows with the same prompt are always in one part of one batch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from recipes.training.processes import everywhere, processes
+from recipes.training.rows import Ids
+
+Inputs = dict[str, Any]
+"""What the stock trainer makes of a batch: tensors with one row for each, by name."""
+
+
+def regrouped(batches: Sequence[Inputs], updates: int, rng: np.random.Generator) -> list[Inputs]:
+    """The same rows in as many batches, none of which ends amid a prompt's rows; padding is dealt out evenly.
+
+    The batches of each of so many `updates` follow one another. Prompts that begin alike lie together, but in which
+    update is random where there are several: all processes deal the prompts out alike. The stock trainer needs batches
+    of one size from all processes, none of them empty: they are filled up with copies of a row, which weigh nothing.
+    """
+    whole = {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
+    # The stock trainer pads the rows' masks with ones.
+    trained = (whole["tool_mask"] * whole["completion_mask"]).any(dim=1).tolist()
+    by_prompt: dict[tuple[int, ...], list[int]] = {}
+    for row, (ids, kept) in enumerate(zip(whole["prompt_ids"], whole["prompt_mask"].bool(), strict=True)):
+        if trained[row]:
+            by_prompt.setdefault(tuple(ids[kept].tolist()), []).append(row)
+    chosen: list[list[int]] = []
+    for prompts in _by_update({prompt: len(rows) for prompt, rows in by_prompt.items()}, updates, rng):
+        own = [by_prompt[prompt] for prompt in sorted(prompts & by_prompt.keys())]
+        for batch in _cut([len(rows) for rows in own], len(batches) // updates):
+            chosen.append([row for rows in own[batch.start : batch.stop] for row in rows])
+    padding = [row for row, weighs in enumerate(trained) if not weighs]
+    rows = [[*own, *padding[place :: len(batches)]] for place, own in enumerate(chosen)]
+    size = 1 if processes() == 1 else max(everywhere(max(map(len, rows))))
+    return [_filled(whole, own, max(size, len(own))) for own in rows]
+
+
+def _by_update(rows: Mapping[Ids, int], updates: int, rng: np.random.Generator) -> list[set[Ids]]:
+    """The prompts of all processes by update, of which this process has so many rows each."""
+    if updates == 1:
+        return [set(rows)]
+    counts: Counter[Ids] = Counter()
+    for own in everywhere(dict(rows)):
+        counts.update(own)
+    prompts = sorted(counts)
+    prompts = [prompts[place] for place in rng.permutation(len(prompts))]
+    return [set(prompts[own.start : own.stop]) for own in _cut([counts[prompt] for prompt in prompts], updates)]
+
+
+def _cut(sizes: Sequence[int], parts: int) -> list[range]:
+    """Neighbours by part, so that the sizes' sums are about as large; none is empty as long as there are enough."""
+    left, start, cuts = sum(sizes), 0, []
+    for part in range(parts, 0, -1):  # so many are still to be filled
+        stop, own = start, 0
+        while stop < len(sizes) and (own == 0 or (len(sizes) - stop >= part and own < left / part)):
+            own += sizes[stop]
+            stop += 1
+        cuts.append(range(start, stop))
+        left, start = left - own, stop
+    return cuts
+
+
+def _filled(whole: Inputs, rows: Sequence[int], size: int) -> Inputs:
+    """The batch of some rows, and of copies of one that weigh nothing."""
+    copies = [rows[0] if rows else 0] * (size - len(rows))
+    batch = {name: _taken(values, [*rows, *copies]) for name, values in whole.items()}
+    batch["tool_mask"][len(rows) :] = 0
+    return batch
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """A batch's entry for the rows of all batches: a tensor with a row for each, or one value for all."""
+    return torch.cat(list(parts)) if isinstance(parts[0], torch.Tensor) and parts[0].ndim else parts[0]
+
+
+def _taken(values: Any, rows: Sequence[int]) -> Any:
+    return values[list(rows)] if isinstance(values, torch.Tensor) and values.ndim else values
+
+
+def in_parts(batch: Inputs, tokens: int) -> list[Inputs]:
+    """A batch's rows in parts, none of which makes a tree of more than so many tokens if it has several prompts.
+
+    All processes call it together, and have as many parts: one that has fewer gets some that weigh nothing.
+    """
+    texts = texts_of(batch)
+    by_prompt: dict[Ids, list[int]] = {}
+    for row in sorted(range(len(texts)), key=texts.__getitem__):
+        by_prompt.setdefault(tuple(texts[row][0]), []).append(row)
+    parts: list[list[int]] = [[]]
+    size, before = 0, None
+    for prompt, rows in by_prompt.items():
+        own = len(prompt) + sum(len(texts[row][1]) for row in rows)
+        if parts[-1] and size + own - _shared(prompt, before or ()) > tokens:
+            parts.append([])
+            size, before = 0, None
+        parts[-1] += rows
+        size, before = size + own - _shared(prompt, before or ()), prompt
+    count = len(parts) if processes() == 1 else max(everywhere(len(parts)))
+    return [_filled(batch, own, max(1, len(own))) for own in parts + [[]] * (count - len(parts))]
+
+
+def texts_of(batch: Inputs) -> list[tuple[list[int], list[int]]]:
+    """Each row's prompt and answer, without padding."""
+    return [
+        (ids[kept].tolist(), answer[own].tolist())
+        for ids, kept, answer, own in zip(
+            batch["prompt_ids"],
+            batch["prompt_mask"].bool(),
+            batch["completion_ids"],
+            batch["completion_mask"].bool(),
+            strict=True,
+        )
+    ]
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Tokens that two texts begin with alike."""
+    length = min(len(one), len(other))
+    return next((place for place in range(length) if one[place] != other[place]), length)

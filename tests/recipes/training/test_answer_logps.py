@@ -1,0 +1,56 @@
+"""Log-probabilities and entropies that keep no distributions are those that do, with the same gradients."""
+
+import pytest
+import torch
+
+from recipes.training import answer_logps
+from recipes.training.answer_logps import choice_entropies, token_logps
+
+
+def drawn(dtype=torch.float64, places=9, vocabulary=13, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = (3 * torch.randn(places, vocabulary, generator=generator)).to(dtype).requires_grad_()
+    at = torch.randint(places, (20,), generator=generator)
+    tokens = torch.randint(vocabulary, (20,), generator=generator)
+    return logits, at, tokens
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.4])
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_logps_and_entropies_are_autograds(temperature, at_once, monkeypatch):
+    monkeypatch.setattr(answer_logps, "PLACES", at_once)
+    logits, at, tokens = drawn()
+    logps, entropies = token_logps(logits, at, tokens, temperature)
+    whole = (logits / temperature).log_softmax(-1)
+    expected, spread = whole[at, tokens], -(whole.exp() * whole).sum(-1)
+    torch.testing.assert_close(logps.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(entropies.double(), spread, rtol=1e-5, atol=1e-5)
+    weights, others = torch.arange(20.0), torch.arange(9.0).cos()
+    (own,) = torch.autograd.grad((logps * weights).sum() + (entropies * others).sum(), logits)
+    (wanted,) = torch.autograd.grad((expected * weights).sum() + (spread * others).sum(), logits)
+    torch.testing.assert_close(own, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_token_that_never_comes_has_a_gradient_all_the_same():
+    logits = torch.tensor([[0.0, -torch.inf, 1.0]], requires_grad=True)
+    logps, entropies = token_logps(logits, torch.tensor([0]), torch.tensor([2]), 1.0)
+    (logps.sum() + entropies.sum()).backward()
+    assert logits.grad is not None and logits.grad[0, 1] == 0 and logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.4])
+def test_a_choice_among_some_tokens_has_their_entropy(temperature):
+    logits, _, _ = drawn()
+    edges = sorted({(place, token) for place in range(0, 9, 2) for token in range(place, 13, 3)})
+    at, tokens = torch.tensor(edges).unbind(dim=1)
+    found = choice_entropies(logits, at, tokens, temperature)
+    total = torch.zeros((), dtype=torch.float64)
+    for place in range(9):
+        own = [token for where, token in edges if where == place]
+        chances = (logits[place, own] / temperature).softmax(-1)
+        expected = -(chances * chances.log()).sum()
+        assert float(found[place].detach()) == pytest.approx(float(expected.detach()), rel=1e-5, abs=1e-6)
+        total = total + (place + 1) * expected
+    (own,) = torch.autograd.grad((found * torch.arange(1, 10)).sum(), logits)
+    (wanted,) = torch.autograd.grad(total, logits)
+    torch.testing.assert_close(own, wanted, rtol=1e-4, atol=1e-5)
