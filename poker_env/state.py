@@ -95,6 +95,7 @@ class HandState:
         )
         self._before_board = 2 * hole_cards
         self._history = ""
+        self._hand_coins: dict[str, float] = {}
         self.street = 0
         self.current_seat: int
         """The seat to act."""
@@ -139,6 +140,9 @@ class HandState:
     def observe(self, coin_key: str = "") -> Observation:
         """What the player to act may know. `coin_key` tells apart draws that shall differ (say, hero's replicas)."""
         seat = self.current_seat
+        hand_coin = self._hand_coins.get(coin_key)
+        if hand_coin is None:
+            hand_coin = self._hand_coins[coin_key] = _unit(_hash(f"{self.deal.seed}/{coin_key}"))
         holdem = self.game.name == "holdem"
         return Observation(
             game=self.game,
@@ -152,7 +156,7 @@ class HandState:
             moves=tuple(self.moves),
             infoset="" if holdem else self._state.information_state_string(seat),
             coin_seed=_hash(f"{self.deal.seed}/{coin_key}/{self._history}"),
-            hand_coin=_unit(_hash(f"{self.deal.seed}/{coin_key}")),
+            hand_coin=hand_coin,
         )
 
     def apply(self, action: int) -> Move:

@@ -37,36 +37,50 @@ def count_rivers(
         dead[board[place]] = True
         ranks[place] = board[place] >> 2
     live = np.flatnonzero(~dead)
+    left = np.zeros(13, np.int64)
+    for place in range(live.shape[0]):
+        left[live[place] >> 2] += 1
     suited = np.array([suited_ranks(board, suit) for suit in range(4)])
+    n_suited = np.array([popcount(mask) for mask in suited])
     held = np.array([suited_ranks(hole, suit) for suit in range(4)])
     own = rank_pair(hole[0] >> 2, hole[1] >> 2)
     # Half-wins by the ranks of the cards to come, the suit of a flush (4: none), and which of the cards have it.
     known = np.full((13, 13, 5, 4), -1, np.int32)
     for i in range(live.shape[0] if missing >= 1 else 1):
         for j in range(i + 1, live.shape[0] if missing == 2 else i + 2):
-            first = live[i] if missing >= 1 else _NO_CARD
-            second = live[j] if missing == 2 else _NO_CARD
-            suit, table = 4, 0
+            first = int(live[i]) if missing >= 1 else _NO_CARD
+            second = int(live[j]) if missing == 2 else _NO_CARD
+            suit = 4
             for flush in range(4):
-                mask = suited[flush] | _rank_bit(first, flush) | _rank_bit(second, flush)
-                if popcount(mask) >= 3:
-                    suit, table = flush, mask
-            kind = 2 * (first & 3 == suit) + (second & 3 == suit)
+                count = n_suited[flush] + int(missing >= 1 and first & 3 == flush)
+                if count + int(missing == 2 and second & 3 == flush) >= 3:
+                    suit = flush
             if missing >= 1:
                 ranks[4] = first >> 2
             if missing == 2:
                 ranks[3] = second >> 2
-            at = ranks[4], ranks[3], suit, kind
-            if known[at] < 0:
-                row, in_hand = rank_values[rank_row(ranks)], held[suit] if suit < 4 else 0
+            same_ranks = known[ranks[4], ranks[3]]
+            kind = 2 * (first & 3 == suit) + (second & 3 == suit)
+            if same_ranks[suit, kind] < 0:
+                row = rank_values[rank_row(ranks)]
                 for card in (first, second):
                     if card >= 0:
                         dead[card] = True
-                known[at] = _half_wins_of(dead, row, own, suit, table, in_hand, flush_values)
+                        left[card >> 2] -= 1
+                if same_ranks[4, 0] < 0:
+                    same_ranks[4, 0] = _by_ranks(left, row, int(row[own]), 0)
+                if suit < 4:
+                    table = suited[suit] | _rank_bit(first, suit) | _rank_bit(second, suit)
+                    mine, everybodys = int(flush_values[table | held[suit]]), int(flush_values[table])
+                    total = same_ranks[4, 0] if mine == 0 else _by_ranks(left, row, mine, everybodys)
+                    mine = max(mine, int(row[own]))
+                    total += _by_flushes(dead, left, row, mine, everybodys, suit, table, flush_values)
+                    same_ranks[suit, kind] = total
                 for card in (first, second):
                     if card >= 0:
                         dead[card] = False
-            counts[known[at]] += 1
+                        left[card >> 2] += 1
+            counts[same_ranks[suit, kind]] += 1
 
 
 @njit(cache=True, inline="always")
@@ -75,25 +89,33 @@ def _rank_bit(card: int, suit: int) -> int:
     return 1 << (card >> 2) if card >= 0 and card & 3 == suit else 0
 
 
-@njit(cache=True, nogil=True)
-def _half_wins_of(
-    dead: np.ndarray, row: np.ndarray, own: int, suit: int, table: int, in_hand: int, flush_values: np.ndarray
-) -> int:
-    """Half-wins on one river, whose values by ranks are `row`; `table` has three or more ranks of a suit, or no suit
-    has (4)."""
-    left = np.zeros(13, np.int64)
-    for card in range(N_CARDS):
-        left[card >> 2] += not dead[card]
-    everybodys, mine = 0, int(row[own])
-    if suit < 4:
-        everybodys, mine = int(flush_values[table]), max(mine, int(flush_values[table | in_hand]))
+@njit(cache=True)
+def _by_ranks(left: np.ndarray, row: np.ndarray, mine: int, everybodys: int) -> int:
+    """Half-wins of a value, as if the opponents' holdings had no flush but `everybodys`, that of the board (0: none).
+
+    Of each rank so many cards are `left`; `row` are the values by ranks.
+    """
     total = 0
     for pair in range(N_RANK_PAIRS):
         high, low = HIGH[pair], LOW[pair]
         ways = left[high] * (left[high] - 1) // 2 if high == low else left[high] * left[low]
         total += ways * half_wins_between(mine, max(int(row[pair]), everybodys))
-    if suit == 4:
-        return total
+    return total
+
+
+@njit(cache=True)
+def _by_flushes(
+    dead: np.ndarray,
+    left: np.ndarray,
+    row: np.ndarray,
+    mine: int,
+    everybodys: int,
+    suit: int,
+    table: int,
+    flush_values: np.ndarray,
+) -> int:
+    """What their flushes change about it: the board has the ranks `table`, three or more, of a suit."""
+    total = 0
     one_is_enough = popcount(table) >= 4
     for high in range(13):
         if dead[high * 4 + suit]:

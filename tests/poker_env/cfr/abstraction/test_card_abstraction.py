@@ -19,7 +19,10 @@ def deals(rng, count):
     return np.argsort(rng.random((count, 52)), axis=1)[:, :9]
 
 
-def point_of(hole, board, groups=np.zeros(N_HOLDINGS, np.uint8)):
+ONE_GROUP = np.zeros(N_HOLDINGS, np.uint8)
+
+
+def point_of(hole, board, groups=ONE_GROUP):
     """A hand's point, from the cards."""
     point = np.empty(N_RIVER_AXES if len(board) == 5 else N_LEVELS, np.int32)
     hand_point(hole, board, groups, rank_values(), flush_values(), point)
