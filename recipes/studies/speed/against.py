@@ -63,7 +63,7 @@ class Epochs:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What a benchmark takes that can be compared with another commit's."""
     parser.add_argument("--against", metavar="COMMIT", help="measure that commit too, in turns with this checkout")
-    parser.add_argument("--epochs", type=int, default=1, help="epochs of a run, of which means are taken")
+    parser.add_argument("--epochs", type=int, default=1, help="epochs of a run; of several the first isn't counted")
     parser.add_argument("--repeats", type=int, default=1, help="runs of each side; the fastest one counts")
 
 
@@ -89,6 +89,8 @@ def commit_of(name: str) -> str:
 def measure(options: Sequence[str], folder: Path, checkout: Path = HERE) -> Epochs:
     """A run of `recipes/train.py` with these options, in a new process, that leaves nothing behind in `folder`.
 
+    Of several epochs the first isn't counted: there it is still found out what the model can take.
+
     Raises `UserError` with what the run complained of.
     """
     record, output = folder / "record.json", folder / "run"
@@ -100,7 +102,11 @@ def measure(options: Sequence[str], folder: Path, checkout: Path = HERE) -> Epoc
     finally:
         shutil.rmtree(output, ignore_errors=True)
         record.unlink(missing_ok=True)
-    return Epochs(found["epochs"], {**found["peaks_mb"], "whole run": usage.peak_mb}, usage.processor_seconds)
+    return Epochs(
+        found["epochs"][1:] or found["epochs"],
+        {**found["peaks_mb"], "whole run": usage.peak_mb},
+        usage.processor_seconds,
+    )
 
 
 def fastest(runs: Sequence[Epochs]) -> Epochs:
