@@ -8,6 +8,10 @@
     python recipes/bench.py variance --json variance.json
     python recipes/bench.py learning --json learning.json
     python recipes/bench.py import --json import.json
+    python recipes/bench.py rollout --json rollout.json
+    python recipes/bench.py epoch --json epoch.json
+    python recipes/bench.py memory --json memory.json
+    python recipes/bench.py table --json table.json
 
 solver    iterations per second and core of the solver, against the same traversal written as a plain recursion
 lookup    decisions per second of a blueprint at the table, and milliseconds for the bucket of a hand never seen
@@ -18,6 +22,12 @@ variance  how noisy the policy gradient is with luck taken out of the returns in
           hands, see recipes/studies/gradient_noise.py
 learning  what is learned from how many hands with that; the curves beside the figures, as learning.png
 import    seconds to import `poker_env`, and what playing a bot needs of it, in a new process
+rollout   hands, decisions and tokens per second with a language model, against a plain loop and bare forward passes
+epoch     seconds of an epoch's hands, credit and update, against the same, with any option of recipes/train.py
+memory    how much of it an epoch takes, by config
+table     hands per second with no model at the table
+
+`rollout` and `epoch` take `--against COMMIT`, and then measure that commit too, in turns (docs/performance.md).
 
 All but variance and learning on one core, in seconds of processor time, so that a busy machine changes little.
 """

@@ -44,10 +44,9 @@ def test_its_hands_are_legal(model, tokenizer, game):
     deals = make_deals(game, 6, 0)
     hands = play_plainly(game, deals, PlainHero(model, tokenizer), make_player("call", game))
     assert [hand.deal for hand in hands] == deals
-    asked = [
-        pair for hand in hands for pair in zip(hand.hero_decisions, hand.observations(hand.hero_seat), strict=True)
-    ]
-    for decision, observation in asked:
+    decisions = [decision for hand in hands for decision in hand.hero_decisions]
+    observations = [observation for hand in hands for observation in hand.observations(hand.hero_seat)]
+    for decision, observation in zip(decisions, observations, strict=True):
         item = parse_answer(decision.answer.completion, make_menu(observation))
         assert decision.answer.action == (item.action if item else None)
         assert decision.legal == (item is not None)
