@@ -7,6 +7,7 @@ It is run as a file, the checkout being in the PYTHONPATH, and takes nothing of 
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import resource
 import sys
@@ -186,7 +187,7 @@ def main(record: Path, options: Sequence[str]) -> None:
     """Train by `options` and write what it took."""
     probe = Probe()
     probe.install()
-    from recipes import cli, train
+    cli, train = (importlib.import_module(f"recipes.{name}") for name in ("cli", "train"))  # the checkout's
 
     def watched() -> None:
         train.main(options)
