@@ -14,6 +14,8 @@ RANKS = "23456789TJQKA"
 SUITS = "cdhs"
 HOLDEM_CARDS = tuple(rank + suit for rank in RANKS for suit in SUITS)  # by OpenSpiel's card id
 
+_CARDS = {"kuhn": ("J", "Q", "K"), "leduc": ("J", "J", "Q", "Q", "K", "K"), "holdem": HOLDEM_CARDS}
+
 BIG_BLIND_SEAT = 0  # hold'em: posts the big blind, acts first after the flop
 BUTTON_SEAT = 1  # hold'em: posts the small blind, acts first before the flop
 
@@ -39,7 +41,7 @@ class Game:
     @property
     def cards(self) -> tuple[str, ...]:
         """Names of the cards, by OpenSpiel's card id. Leduc's suits never matter, so they aren't named."""
-        return {"kuhn": ("J", "Q", "K"), "leduc": ("J", "J", "Q", "Q", "K", "K"), "holdem": HOLDEM_CARDS}[self.name]
+        return _CARDS[self.name]
 
     @property
     def streets(self) -> tuple[str, ...]:

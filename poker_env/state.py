@@ -86,7 +86,19 @@ class HandState:
         self.forfeited_by: int | None = None
         self._state: pyspiel.State = game.spiel.new_initial_state()
         self._dealt = 0
+        names, deck, hole_cards = game.cards, deal.deck, 2 if game.name == "holdem" else 1
+        self.cards = tuple(names[card] for card in deck)
+        """Names of all the cards of the deal, seen and unseen, in dealing order."""
+        self._holes = tuple(
+            tuple(names[card] for card in sorted(deck[first : first + hole_cards], reverse=True))
+            for first in (0, hole_cards)
+        )
+        self._before_board = 2 * hole_cards
+        self._history = ""
+        self._hand_coins: dict[str, float] = {}
         self.street = 0
+        self.current_seat: int
+        """The seat to act."""
         self._blinds = (game.big_blind, game.small_blind) if game.name == "holdem" else (1, 1)
         self._contributions = list(self._blinds)
         self._min_raise_to = 2 * game.big_blind
@@ -98,11 +110,6 @@ class HandState:
         return self.forfeited_by is not None or self._state.is_terminal()
 
     @property
-    def current_seat(self) -> int:
-        """The seat to act."""
-        return self._state.current_player()
-
-    @property
     def contributions(self) -> tuple[int, int]:
         """Chips each seat has put in."""
         return self._contributions[0], self._contributions[1]
@@ -110,18 +117,11 @@ class HandState:
     @property
     def board(self) -> tuple[str, ...]:
         """Community cards dealt so far."""
-        return self.cards[2 * self._hole_cards : self._dealt]
-
-    @property
-    def cards(self) -> tuple[str, ...]:
-        """Names of all the cards of the deal, seen and unseen, in dealing order."""
-        return tuple(self.game.cards[card] for card in self.deal.deck)
+        return self.cards[self._before_board : self._dealt]
 
     def hole(self, seat: int) -> tuple[str, ...]:
         """A seat's own cards, the higher one first."""
-        first = seat * self._hole_cards
-        cards = sorted(self.deal.deck[first : first + self._hole_cards], reverse=True)
-        return tuple(self.game.cards[card] for card in cards)
+        return self._holes[seat]
 
     @property
     def payoffs(self) -> tuple[float, float]:
@@ -140,7 +140,9 @@ class HandState:
     def observe(self, coin_key: str = "") -> Observation:
         """What the player to act may know. `coin_key` tells apart draws that shall differ (say, hero's replicas)."""
         seat = self.current_seat
-        history = " ".join(f"{move.seat}:{move.action}" for move in self.moves)
+        hand_coin = self._hand_coins.get(coin_key)
+        if hand_coin is None:
+            hand_coin = self._hand_coins[coin_key] = _unit(_hash(f"{self.deal.seed}/{coin_key}"))
         holdem = self.game.name == "holdem"
         return Observation(
             game=self.game,
@@ -153,8 +155,8 @@ class HandState:
             legal=self._legal_passive() if holdem else tuple(self._state.legal_actions()),
             moves=tuple(self.moves),
             infoset="" if holdem else self._state.information_state_string(seat),
-            coin_seed=_hash(f"{self.deal.seed}/{coin_key}/{history}"),
-            hand_coin=_unit(_hash(f"{self.deal.seed}/{coin_key}")),
+            coin_seed=_hash(f"{self.deal.seed}/{coin_key}/{self._history}"),
+            hand_coin=hand_coin,
         )
 
     def apply(self, action: int) -> Move:
@@ -171,6 +173,7 @@ class HandState:
             self._min_raise_to = max(self._min_raise_to, 2 * to - max(self._contributions))
         self._contributions[seat] = to
         self.moves.append(move)
+        self._history += f"{' ' if self._history else ''}{seat}:{action}"
         self._deal_cards()
         return move
 
@@ -178,11 +181,8 @@ class HandState:
         """End the hand: the player to act gives up what it has put in (its answer named no legal action)."""
         self.forfeited_by = self.current_seat
 
-    @property
-    def _hole_cards(self) -> int:
-        return 2 if self.game.name == "holdem" else 1
-
     def _deal_cards(self) -> None:
+        """Deal what is to be dealt now, and see who is to act."""
         dealt_before = self._dealt
         while self._state.is_chance_node():
             self._state.apply_action(self.deal.deck[self._dealt])
@@ -190,6 +190,7 @@ class HandState:
         if dealt_before and self._dealt > dealt_before:
             self.street = {"leduc": {3: 1}, "holdem": {7: 1, 8: 2, 9: 3}}[self.game.name][self._dealt]
             self._min_raise_to = max(self._contributions) + self.game.big_blind
+        self.current_seat = self._state.current_player()
 
     def _legal_passive(self) -> tuple[int, ...]:
         facing_bet = max(self._contributions) > self._contributions[self.current_seat]

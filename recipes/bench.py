@@ -8,6 +8,10 @@
     python recipes/bench.py variance --json variance.json
     python recipes/bench.py learning --json learning.json
     python recipes/bench.py import --json import.json
+    python recipes/bench.py rollout --json rollout.json
+    python recipes/bench.py epoch --json epoch.json
+    python recipes/bench.py memory --json memory.json
+    python recipes/bench.py table --json table.json
 
 solver    iterations per second and core of the solver, against the same traversal written as a plain recursion
 lookup    decisions per second of a blueprint at the table, and milliseconds for the bucket of a hand never seen
@@ -18,21 +22,28 @@ variance  how noisy the policy gradient is with luck taken out of the returns in
           hands, see recipes/studies/gradient_noise.py
 learning  what is learned from how many hands with that; the curves beside the figures, as learning.png
 import    seconds to import `poker_env`, and what playing a bot needs of it, in a new process
+rollout   hands, decisions and tokens per second with a language model, against a plain loop and bare forward passes
+epoch     seconds of an epoch's hands, credit and update, against the same, with any option of recipes/train.py
+memory    how much of it an epoch takes, by config
+table     hands per second with no model at the table
+
+`rollout` and `epoch` take `--against COMMIT`, and then measure that commit too, in turns (docs/performance.md).
 
 All but variance and learning on one core, in seconds of processor time, so that a busy machine changes little.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from rich.console import Console
@@ -61,49 +72,63 @@ from recipes.cli import Parser, run
 from recipes.studies import gradient_noise as variance
 from recipes.studies.interval_coverage import coverage
 from recipes.studies.plain_traversal import Recursion
+from recipes.studies.speed import epoch, memory, rollout, table_alone
+from recipes.studies.speed.figures import Figure, Figures, lines, records, table
 
 REPEATS = 5
 DEALS = 500_000  # of a duel: a million hands
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One measurement: `ratio` is the first side over the second."""
+class Study(Protocol):
+    """A module of `recipes.studies.speed` that measures something."""
 
-    unit: str
-    sides: dict[str, float]
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add what it takes."""
+        ...
 
-    @property
-    def ratio(self) -> float | None:
-        """None where there is nothing to compare with."""
-        values = list(self.sides.values())
-        return values[0] / values[1] if len(values) == 2 and values[1] else None
+    def check(self, options: argparse.Namespace) -> None:
+        """Raise `UserError` for options that make no sense; `options.rest` are those it didn't name."""
+        ...
+
+    def measure(self, options: argparse.Namespace) -> Figures:
+        """Measure it."""
+        ...
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a benchmark from command-line arguments; raises `UserError` for those that make no sense."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = Parser(description=__doc__)
-    parser.add_argument("name", choices=BENCHES, help="what to measure")
-    parser.add_argument("--checkpoint", type=Path, default=OPPONENTS / "holdem.npz", help="a solved hold'em strategy")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
-    options = parser.parse_args(arguments)
-    blueprint = Blueprint.from_checkpoint(load_checkpoint(options.checkpoint))
-    bench = BENCHES[options.name]
-    if options.name == "learning" and options.json is not None:
-        bench = partial(bench_learning, plot_to=options.json.with_suffix(".png"))
-    figures = bench(blueprint)
+    options = parse(arguments)
     console = Console(soft_wrap=True)
-    for name, figure in figures.items():
-        ratio = f"  ratio {figure.ratio:.2f}" if figure.ratio is not None else ""
-        sides = ", ".join(f"{side} {value:,.3f}" for side, value in figure.sides.items())
-        console.print(f"{name}: {sides} {figure.unit}{ratio}")
+    record = {"bench": options.name, "command": shlex.join(["python", "recipes/bench.py", *arguments])}
+    if options.name in STUDIES:
+        figures = STUDIES[options.name].measure(options)
+        console.print(table(figures))
+    else:
+        blueprint = Blueprint.from_checkpoint(load_checkpoint(options.checkpoint))
+        bench = BENCHES[options.name]
+        if options.name == "learning" and options.json is not None:
+            bench = partial(bench_learning, plot_to=options.json.with_suffix(".png"))
+        figures = bench(blueprint)
+        record["checkpoint"] = file_sha256(options.checkpoint)
+        console.print("\n".join(lines(figures)))
     if options.json is not None:
-        command = shlex.join(["python", "recipes/bench.py", *arguments])
-        records = {name: {"unit": f.unit, "ratio": f.ratio, "sides": f.sides} for name, f in figures.items()}
-        sha256 = file_sha256(options.checkpoint)
-        record = {"bench": options.name, "figures": records, "checkpoint": sha256, "command": command}
-        write_atomically(options.json, json.dumps(record, indent=2) + "\n")
+        write_atomically(options.json, json.dumps({**record, "figures": records(figures)}, indent=2) + "\n")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What is to be measured, with the options that it takes. Raises `UserError` for those that make no sense."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("name", choices=[*BENCHES, *STUDIES], help="what to measure")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    study = STUDIES.get(next(iter(arguments), ""))
+    if study is None:
+        parser.add_argument("--checkpoint", type=Path, default=OPPONENTS / "holdem.npz", help="a solved strategy")
+        return parser.parse_args(arguments)
+    study.add_options(parser)
+    options, options.rest = parser.parse_known_args(arguments)
+    study.check(options)
+    return options
 
 
 def bench_solver(blueprint: Blueprint) -> dict[str, Figure]:
@@ -318,6 +343,14 @@ BENCHES: dict[str, Callable[[Blueprint], dict[str, Figure]]] = {
     "learning": bench_learning,
     "import": bench_import,
 }
+
+STUDIES: dict[str, Study] = {
+    "rollout": rollout,
+    "epoch": epoch,
+    "memory": memory,
+    "table": table_alone,
+}
+"""Those with options of their own."""
 
 if __name__ == "__main__":
     run(main)

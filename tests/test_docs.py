@@ -20,6 +20,7 @@ import pytest
 from poker_env.cfr.checkpoint import load_checkpoint
 from poker_env.errors import UserError
 from poker_env.players.cfr import OPPONENTS
+from recipes import bench
 from recipes.options import config
 
 ROOT = Path(__file__).parents[1]
@@ -105,7 +106,9 @@ RULES = {
     r"python recipes/rewards\.py try --config": Run("--hands 20"),
     r"python recipes/rewards\.py try": Run("--hands 20"),
     r"python recipes/rewards\.py (list|bends)": Run(),
-    r"python recipes/bench\.py": Not("measures for minutes; tests/recipes/test_bench.py runs what it measures"),
+    r"python recipes/bench\.py": Not(
+        "measures for minutes; tests/recipes/test_bench.py and studies/ run what it does"
+    ),
     r"python recipes/push\.py .*--judge_on_hub": Not(
         "from the Hub; tests/recipes/test_push_bundled.py, on a fake of it"
     ),
@@ -245,6 +248,9 @@ def parse(command, monkeypatch):
     module, arguments = script_of(command)
     if module in ("recipes.train", "recipes.warm_start"):
         config.parse_config(["--output_dir", "unused", *arguments])
+        return
+    if module == "recipes.bench":
+        bench.parse(arguments)
         return
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", read)
     script = importlib.import_module(module)

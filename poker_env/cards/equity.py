@@ -7,7 +7,6 @@ one table. What flushes change is then put right, run-out by run-out, for the fe
 from __future__ import annotations
 
 import functools
-import math
 from importlib.resources import files
 
 import numpy as np
@@ -20,19 +19,24 @@ from poker_env.cards.holdings import (
     N_CLASSES,
     N_HOLDINGS,
     PREFLOP_CLASSES,
-    flush_value,
     holding_index,
     popcount,
     preflop_class,
-    value_without_flush,
+)
+from poker_env.cards.rank_tables import (
+    HIGH,
+    LOW,
+    N_RANK_PAIRS,
+    flush_values,
+    half_wins_between,
+    rank_pair,
+    rank_row,
+    rank_values,
+    suited_ranks,
 )
 from poker_env.cards.showdowns import N_LIVE, rank_holdings
 
 PREFLOP_FILE = "preflop_equities.npy"
-N_RANK_PAIRS = 91
-_BINOMIALS = np.array([[math.comb(n, k) for k in range(6)] for n in range(18)])
-_HIGH = np.array([high for high in range(13) for _ in range(high + 1)], np.int32)  # of each rank pair
-_LOW = np.array([low for high in range(13) for low in range(high + 1)], np.int32)
 
 
 def equities_against(hole: np.ndarray, board: np.ndarray) -> np.ndarray:
@@ -44,7 +48,7 @@ def equities_against(hole: np.ndarray, board: np.ndarray) -> np.ndarray:
     if len(board) == 0:
         return preflop_equities()[preflop_class(hole[0], hole[1])][PREFLOP_CLASSES]
     out = np.zeros(N_HOLDINGS)
-    _equities(np.asarray(hole, np.int64), np.asarray(board, np.int64), _rank_values(), _flush_values(), out)
+    _equities(np.asarray(hole, np.int64), np.asarray(board, np.int64), rank_values(), flush_values(), out)
     return out
 
 
@@ -62,83 +66,9 @@ def compute_preflop_equities() -> np.ndarray:
     return half_wins / (2 * pairs)
 
 
-@functools.cache
-def _rank_values() -> np.ndarray:
-    """(6188, 91): the value of every rank pair on every board of five ranks, flushes aside; 0 for five of a rank."""
-    values = np.zeros((6188, N_RANK_PAIRS), np.int32)
-    _fill_rank_values(values)
-    return values
-
-
-@functools.cache
-def _flush_values() -> np.ndarray:
-    """(8192,): the value of a flush by the mask of its ranks; 0 for fewer than five."""
-    return np.array([flush_value(mask) if mask.bit_count() >= 5 else 0 for mask in range(8192)], np.int32)
-
-
-@njit(cache=True, inline="always")
-def _rank_pair(a: int, b: int) -> int:
-    high, low = max(a, b), min(a, b)
-    return high * (high + 1) // 2 + low
-
-
 @njit(cache=True, inline="always")
 def _holding_and_pair(a: int, b: int) -> tuple[int, int]:
-    return holding_index(a, b), _rank_pair(a >> 2, b >> 2)
-
-
-@njit(cache=True)
-def _suited(cards: np.ndarray, suit: int) -> int:
-    """Mask of the ranks of a suit; a card below 0 is none."""
-    mask = 0
-    for card in cards:
-        if card >= 0 and card & 3 == suit:
-            mask |= 1 << (card >> 2)
-    return mask
-
-
-@njit(cache=True)
-def _row(ranks: np.ndarray) -> int:
-    """Place of five ranks, in any order, among the 6,188 multisets."""
-    row = 0
-    for place in range(5):
-        smaller = 0
-        for other in range(5):
-            smaller += ranks[other] < ranks[place] or (ranks[other] == ranks[place] and other < place)
-        row += _BINOMIALS[ranks[place] + smaller, smaller + 1]
-    return row
-
-
-@njit(cache=True)
-def _fill_rank_values(values: np.ndarray) -> None:
-    ranks = np.empty(5, np.int64)
-    counts = np.empty(13, np.int64)
-    for number in range(13**5):
-        rest = number
-        ascending = True
-        for place in range(5):
-            ranks[place] = rest % 13
-            rest //= 13
-            ascending &= place == 0 or ranks[place] >= ranks[place - 1]
-        if not ascending:
-            continue
-        for pair in range(N_RANK_PAIRS):
-            counts[:] = 0
-            for on_board in ranks:
-                counts[on_board] += 1
-            counts[_HIGH[pair]] += 1
-            counts[_LOW[pair]] += 1
-            if counts.max() > 4:
-                continue
-            masks = np.zeros(4, np.int64)  # of the ranks that are there at least once, twice, ...
-            for rank in range(13):
-                masks[: counts[rank]] |= 1 << rank
-            values[_row(ranks), pair] = value_without_flush(masks[0], masks[1], masks[2], masks[3])
-
-
-@njit(cache=True, inline="always")
-def _half_wins(mine: int, other: int) -> int:
-    return 2 if mine > other else int(mine == other)
+    return holding_index(a, b), rank_pair(a >> 2, b >> 2)
 
 
 @njit(cache=True)
@@ -160,7 +90,7 @@ def _equities(
             live[n_live] = card
             n_live += 1
             left[card >> 2] += 1
-    own = _rank_pair(hole[0] >> 2, hole[1] >> 2)
+    own = rank_pair(hole[0] >> 2, hole[1] >> 2)
 
     rows = np.zeros((13, 13), np.int64)  # of the table, by the ranks to come (0 where none is)
     by_pair = np.zeros(N_RANK_PAIRS, np.int32)
@@ -170,19 +100,19 @@ def _equities(
                 ranks[4] = x
             if missing == 2:
                 ranks[3] = y
-            row = _row(ranks)
+            row = rank_row(ranks)
             rows[x, y] = rows[y, x] = row
             mine = rank_values[row, own]
             for pair in range(N_RANK_PAIRS):
                 # How often these ranks come, once the opponent holds its two; pairs it can't hold are never read.
                 ways = np.int32(1)
                 if missing >= 1:
-                    ways = left[x] - np.int32(_HIGH[pair] == x) - np.int32(_LOW[pair] == x)
+                    ways = left[x] - np.int32(HIGH[pair] == x) - np.int32(LOW[pair] == x)
                 if missing == 2 and x == y:
                     ways = ways * (ways - np.int32(1)) // np.int32(2)
                 elif missing == 2:
-                    ways *= left[y] - np.int32(_HIGH[pair] == y) - np.int32(_LOW[pair] == y)
-                by_pair[pair] += ways * _half_wins(mine, rank_values[row, pair])
+                    ways *= left[y] - np.int32(HIGH[pair] == y) - np.int32(LOW[pair] == y)
+                by_pair[pair] += ways * half_wins_between(mine, rank_values[row, pair])
 
     half_wins = np.zeros(N_HOLDINGS, np.int64)
     for suit in range(4):
@@ -211,7 +141,7 @@ def _add_flushes(
     """Add what flushes of a suit change, over the run-outs that put three or more of it on the board: to `by_pair`
     what holds for every holding of two ranks, to `half_wins` (1326,) the rest."""
     missing = 5 - board.shape[0]
-    on_board, in_hand = _suited(board, suit), _suited(hole, suit)
+    on_board, in_hand = suited_ranks(board, suit), suited_ranks(hole, suit)
     needed = 3 - popcount(on_board)
     if needed > missing:
         return
@@ -250,8 +180,8 @@ def _add_flushes(
                 flush = flush_values[table | suited[place]]
                 a, b = firsts[place], seconds[place]
                 if a != first and a != second and b != first and b != second:
-                    half_wins[holdings[place]] += _half_wins(mine, flush)
-                    half_wins[holdings[place]] -= _half_wins(mine, max(row[pairs[place]], everybodys))
+                    half_wins[holdings[place]] += half_wins_between(mine, flush)
+                    half_wins[holdings[place]] -= half_wins_between(mine, max(row[pairs[place]], everybodys))
 
 
 @njit(cache=True)
@@ -269,7 +199,7 @@ def _add_own_flush(
     """Add what one's own flush changes on a run-out against all holdings, as if they had none but the board's."""
     change = np.empty(N_RANK_PAIRS, np.int32)
     for pair in range(N_RANK_PAIRS):
-        change[pair] = _half_wins(my_flush, max(row[pair], everybodys)) - _half_wins(mine, row[pair])
+        change[pair] = half_wins_between(my_flush, max(row[pair], everybodys)) - half_wins_between(mine, row[pair])
         by_pair[pair] += change[pair]
     for card in live:  # but not against those that hold a card of the run-out
         if first >= 0 and card != first:
@@ -319,7 +249,7 @@ def _count_half_wins(
                         blocked = by_card[card, second]
                         if strength[blocked] < 0 or (hand_card == 1 and blocked == holding):
                             continue
-                        half_wins[own, classes[blocked]] -= counts[place] * _half_wins(mine, strength[blocked])
+                        half_wins[own, classes[blocked]] -= counts[place] * half_wins_between(mine, strength[blocked])
                         pairs[own, classes[blocked]] -= counts[place]
             for holding in order[start:end]:
                 weaker[classes[holding]] += 1

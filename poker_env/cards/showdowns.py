@@ -151,47 +151,6 @@ def half_wins(board: np.ndarray, out: np.ndarray) -> None:
         start = end
 
 
-@njit(cache=True)
-def half_wins_of(hole: np.ndarray, board: np.ndarray) -> int:
-    """What `half_wins` gives for one holding (two cards), without ranking them all."""
-    shapes, values = np.empty(_SHAPES, np.int64), np.empty(_SHAPES, np.int64)
-    n_shapes, flush_suit, needed = _shape_values(board, shapes, values)
-    points = np.zeros(_SHAPES, np.int64)
-    mine, my_value = _shape(min(hole), max(hole), flush_suit, needed), 0
-    for place in range(n_shapes):
-        if shapes[place] == mine:
-            my_value = values[place]
-    for place in range(n_shapes):
-        points[shapes[place]] = 2 if values[place] < my_value else int(values[place] == my_value)
-
-    # Opponents' holdings by their ranks, then a correction for each that makes a flush.
-    dead = np.zeros(N_CARDS, np.bool_)
-    for card in board:
-        dead[card] = True
-    dead[hole[0]] = dead[hole[1]] = True
-    left = np.zeros(13, np.int64)
-    for card in range(N_CARDS):
-        left[card >> 2] += not dead[card]
-    total = 0
-    for high in range(13):
-        total += left[high] * (left[high] - 1) // 2 * points[high * 14]
-        for low in range(high):
-            total += left[high] * left[low] * points[high * 13 + low]
-    if flush_suit >= 0:
-        for high in range(13):
-            if dead[high * 4 + flush_suit]:
-                continue
-            for low in range(high):
-                if not dead[low * 4 + flush_suit]:
-                    total += points[169 + high * 13 + low] - points[high * 13 + low]
-            if needed <= 1:
-                for low in range(13):
-                    others = left[low] - (not dead[low * 4 + flush_suit])
-                    plain = max(high, low) * 13 + min(high, low)
-                    total += others * (points[338 + high] - points[plain])
-    return total
-
-
 def river_equities(board: np.ndarray) -> np.ndarray:
     """Equity (1326,) of all holdings against a random one on a river board of five cards; NaN where blocked."""
     counts = np.empty(N_HOLDINGS, np.int64)

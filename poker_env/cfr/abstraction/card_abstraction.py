@@ -22,15 +22,16 @@ from poker_env.cards.canonical import (
     renamed_holding,
 )
 from poker_env.cards.holdings import HOLDINGS, N_CARDS, N_CLASSES, N_HOLDINGS, PREFLOP_CLASSES
+from poker_env.cards.rank_tables import flush_values, rank_values
 from poker_env.cfr.abstraction import kmeans
 from poker_env.cfr.abstraction.features import (
     N_GROUPS,
     N_LEVELS,
     N_RIVER_AXES,
     UNIT,
+    hand_point,
     river_levels,
     river_points,
-    runout_point,
     runout_points,
     shares,
 )
@@ -99,15 +100,13 @@ class Abstraction:
             return PREFLOP_CLASSES[low * (103 - low) // 2 + high - low - 1].astype(np.int32)
         board_keys, holdings = np.empty(len(holes), np.int64), np.empty(len(holes), np.int64)
         _canonical_hands(holes, boards, board_keys, holdings)
-        buckets = np.empty(len(holes), np.int32)
-        for row, hand in enumerate(zip(board_keys.tolist(), holdings.tolist(), strict=True)):
-            bucket = self._cache.get(hand)
-            if bucket is None:
-                if len(self._cache) >= _CACHED_HANDS:
-                    self._cache.clear()
-                bucket = self._cache[hand] = self._bucket(hand[0], hand[1], boards.shape[1])
-            buckets[row] = bucket
-        return buckets
+        hands = list(zip(board_keys.tolist(), holdings.tolist(), strict=True))
+        if len(self._cache) >= _CACHED_HANDS:
+            self._cache.clear()
+        new = list({hand for hand in hands if hand not in self._cache})
+        if new:
+            self._cache.update(zip(new, self._buckets(np.array(new, np.int64), boards.shape[1]).tolist(), strict=True))
+        return np.array([self._cache[hand] for hand in hands], np.int32)
 
     def lookup_range(self, board: np.ndarray) -> np.ndarray:
         """Buckets (1326,) int32 of all holdings on a board of 0, 3, 4 or 5 cards; -1 where it blocks the holding."""
@@ -125,10 +124,12 @@ class Abstraction:
         """
         _fill_table(boards, self._prepared[boards.shape[1] - 3], *_inputs(levels, self.groups), table)
 
-    def _bucket(self, board_key: int, holding: int, n_board: int) -> int:
-        board = np.empty(n_board, np.int64)
-        key_cards(board_key, board)
-        return _bucket_of(holding, board, self._prepared[n_board - 3], self._holding_groups)
+    def _buckets(self, hands: np.ndarray, n_board: int) -> np.ndarray:
+        """Buckets (n,) of hands (n, 2): a canonical board's key, a holding."""
+        buckets = np.empty(len(hands), np.int32)
+        inputs = self._prepared[n_board - 3], self._holding_groups, rank_values(), flush_values()
+        _buckets_of(hands, n_board, *inputs, buckets)
+        return buckets
 
     @cached_property
     def _holding_groups(self) -> np.ndarray:
@@ -271,14 +272,22 @@ def _fill_table(
 
 
 @njit(cache=True)
-def _bucket_of(holding: int, board: np.ndarray, centroids: kmeans.Centroids, holding_groups: np.ndarray) -> int:
-    if board.shape[0] == 5:
-        points = np.empty((N_HOLDINGS, centroids.rows.shape[1]), np.int32)
-        river_points(board, holding_groups, points)
-        return kmeans.nearest_from_sum(points[holding], centroids)
+def _buckets_of(
+    hands: np.ndarray,
+    n_board: int,
+    centroids: kmeans.Centroids,
+    holding_groups: np.ndarray,
+    rank_values: np.ndarray,
+    flush_values: np.ndarray,
+    buckets: np.ndarray,
+) -> None:
+    board, hole = np.empty(n_board, np.int64), np.empty(2, np.int64)
     point = np.empty(centroids.rows.shape[1], np.int32)
-    runout_point(HOLDINGS[holding], board, point)
-    return kmeans.nearest_from_sum(point, centroids)
+    for row in range(hands.shape[0]):
+        key_cards(hands[row, 0], board)
+        hole[:] = HOLDINGS[hands[row, 1]]
+        hand_point(hole, board, holding_groups, rank_values, flush_values, point)
+        buckets[row] = kmeans.nearest_from_sum(point, centroids)
 
 
 @njit(cache=True)

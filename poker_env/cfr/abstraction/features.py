@@ -15,7 +15,8 @@ from numba import njit
 
 from poker_env.cards.canonical import canonical_row, renaming_code
 from poker_env.cards.holdings import HOLDINGS, N_CARDS, N_HOLDINGS
-from poker_env.cards.showdowns import N_LIVE, N_OPPONENTS, half_wins, half_wins_of, rank_holdings
+from poker_env.cards.runouts import count_rivers, half_wins_by_group
+from poker_env.cards.showdowns import N_LIVE, N_OPPONENTS, half_wins, rank_holdings
 
 UNIT = 8000  # 32 squared differences of this size still fit in 32 bits
 N_LEVELS = 32
@@ -80,12 +81,28 @@ def runout_points(
 
 
 @njit(cache=True, nogil=True)
-def runout_point(hole: np.ndarray, board: np.ndarray, point: np.ndarray) -> None:
-    """Point (32,) of one holding on a flop or turn, from the cards alone."""
-    rivers = _rivers_after(board, np.concatenate((board, hole.astype(board.dtype))))
+def hand_point(
+    hole: np.ndarray,
+    board: np.ndarray,
+    groups: np.ndarray,
+    rank_values: np.ndarray,
+    flush_values: np.ndarray,
+    point: np.ndarray,
+) -> None:
+    """Point of one holding on a flop or turn (32,), or on a river (9,), from the cards and `cards.rank_tables` alone.
+
+    `groups` (1326,) is the group of each holding.
+    """
+    if board.shape[0] == 5:
+        half_wins, sizes = np.zeros(N_GROUPS, np.int64), np.zeros(N_GROUPS, np.int64)
+        half_wins_by_group(hole, board, groups, rank_values, flush_values, half_wins, sizes)
+        _river_point(half_wins, sizes, point)
+        return
+    counts = np.zeros(2 * N_OPPONENTS + 1, np.int32)
+    count_rivers(hole, board, rank_values, flush_values, counts)
     histogram = np.zeros(N_LEVELS + 2, np.int32)
-    for place in range(rivers.shape[0]):
-        histogram[_level(half_wins_of(hole, rivers[place]))] += 1
+    for half_win_count in range(counts.shape[0]):
+        histogram[_level(half_win_count)] += counts[half_win_count]
     shares(histogram, point)
 
 
@@ -139,14 +156,22 @@ def river_points(board: np.ndarray, groups: np.ndarray, points: np.ndarray) -> N
                 wins[holding, group] += weaker[group] - with_card[a, group] - with_card[b, group]
             wins[holding, groups[holding]] += 1  # itself was taken off twice
         start = end
+    sizes = np.empty(N_GROUPS, np.int64)
     for place in range(N_LIVE):
         holding = order[place]
         a, b = HOLDINGS[holding, 0], HOLDINGS[holding, 1]
-        total_wins = wins[holding].sum()
         for group in range(N_GROUPS):
-            size = weaker[group] - with_card[a, group] - with_card[b, group] + (group == groups[holding])
-            if size > 0:
-                points[holding, group] = wins[holding, group] * _GROUP_UNIT // (2 * size)
-            else:  # my cards and the board block the whole group
-                points[holding, group] = total_wins * _GROUP_UNIT // (2 * N_OPPONENTS)
-        points[holding, N_GROUPS] = total_wins * UNIT // (2 * N_OPPONENTS)
+            sizes[group] = weaker[group] - with_card[a, group] - with_card[b, group] + (group == groups[holding])
+        _river_point(wins[holding], sizes, points[holding])
+
+
+@njit(cache=True, nogil=True)
+def _river_point(half_wins: np.ndarray, sizes: np.ndarray, point: np.ndarray) -> None:
+    """Point (9,) of a holding with so many half-wins against each group of so many holdings."""
+    total = half_wins.sum()
+    for group in range(N_GROUPS):
+        if sizes[group] > 0:
+            point[group] = half_wins[group] * _GROUP_UNIT // (2 * sizes[group])
+        else:  # my cards and the board block the whole group
+            point[group] = total * _GROUP_UNIT // (2 * N_OPPONENTS)
+    point[N_GROUPS] = total * UNIT // (2 * N_OPPONENTS)

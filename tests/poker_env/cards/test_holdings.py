@@ -18,7 +18,9 @@ from poker_env.cards.holdings import (
     holding_index,
     preflop_class,
 )
-from poker_env.cards.showdowns import N_LIVE, half_wins, half_wins_of, rank_holdings, river_equities
+from poker_env.cards.rank_tables import flush_values, rank_values
+from poker_env.cards.runouts import count_rivers
+from poker_env.cards.showdowns import N_LIVE, half_wins, rank_holdings, river_equities
 from poker_env.games import HOLDEM_CARDS
 
 SUIT_NAMINGS = list(itertools.permutations(range(4)))
@@ -136,7 +138,30 @@ def test_half_wins_agree_with_comparing_all_pairs(board):
     expected = brute_force_half_wins(board)
     assert (counts == expected).all()
     for holding in np.flatnonzero(expected >= 0)[::29]:
-        assert half_wins_of(HOLDINGS[holding], board) == expected[holding]
+        assert counted(HOLDINGS[holding], board) == {expected[holding]: 1}
+
+
+def counted(hole, board):
+    """How many rivers give each number of half-wins."""
+    counts = np.zeros(1981, np.int32)
+    count_rivers(hole.astype(np.int64), board.astype(np.int64), rank_values(), flush_values(), counts)
+    return {int(number): int(counts[number]) for number in np.flatnonzero(counts)}
+
+
+@pytest.mark.parametrize("n_board", [3, 4])
+@settings(deadline=None, max_examples=8)
+@given(seed=st.integers(0, 10**6), suits=st.integers(1, 4))
+def test_rivers_to_come_are_counted_as_they_are_one_by_one(n_board, seed, suits):
+    rng = np.random.default_rng(seed)
+    deck = rng.permutation([card for card in range(52) if card & 3 < suits])  # of one suit: everything is a flush
+    hole, board = deck[:2], deck[2 : 2 + n_board]
+    own = holding_index(int(hole[0]), int(hole[1]))
+    expected, wins = {}, np.empty(N_HOLDINGS, np.int64)
+    left = sorted(set(range(52)) - {*hole.tolist(), *board.tolist()})
+    for more in itertools.combinations(left, 5 - n_board):
+        half_wins(np.concatenate([board, more]).astype(np.int64), wins)
+        expected[wins[own]] = expected.get(wins[own], 0) + 1
+    assert counted(hole, board) == expected
 
 
 @settings(deadline=None)  # the first example compiles

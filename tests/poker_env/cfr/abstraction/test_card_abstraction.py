@@ -7,15 +7,26 @@ from hypothesis import strategies as st
 
 from poker_env.cards.canonical import canonical_boards
 from poker_env.cards.holdings import HOLDINGS, N_HOLDINGS, PREFLOP_CLASSES, hand_value, holding_index
+from poker_env.cards.rank_tables import flush_values, rank_values
 from poker_env.cfr.abstraction.bucket_tables import BucketTables, deal_buckets
 from poker_env.cfr.abstraction.card_abstraction import NO_BUCKET, Abstraction, all_river_levels, build_abstraction
-from poker_env.cfr.abstraction.features import N_GROUPS, N_LEVELS, N_RIVER_AXES, UNIT, river_points, runout_point
+from poker_env.cfr.abstraction.features import N_GROUPS, N_LEVELS, N_RIVER_AXES, UNIT, hand_point, river_points
 from poker_env.errors import UserError
 
 
 def deals(rng, count):
     """Nine different cards a row."""
     return np.argsort(rng.random((count, 52)), axis=1)[:, :9]
+
+
+ONE_GROUP = np.zeros(N_HOLDINGS, np.uint8)
+
+
+def point_of(hole, board, groups=ONE_GROUP):
+    """A hand's point, from the cards."""
+    point = np.empty(N_RIVER_AXES if len(board) == 5 else N_LEVELS, np.int32)
+    hand_point(hole, board, groups, rank_values(), flush_values(), point)
+    return point
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +38,7 @@ def abstraction():
     for n_board, k in ((3, 50), (4, 60)):
         points = np.empty((k, N_LEVELS), np.int32)
         for point, cards in zip(points, deals(rng, k), strict=True):
-            runout_point(cards[:2], cards[2 : 2 + n_board], point)
+            point[:] = point_of(cards[:2], cards[2 : 2 + n_board])
         streets.append(points.astype(np.int16))
     points = np.zeros((N_HOLDINGS, N_RIVER_AXES), np.int32)
     river_points(deals(rng, 1)[0, :5], groups[PREFLOP_CLASSES], points)
@@ -69,9 +80,7 @@ def test_a_turn_point_is_the_share_of_rivers_that_reach_each_level(seed):
     rivers = set(range(52)) - {*hole.tolist(), *board.tolist()}
     half_wins = [sum(results_against_all(hole, np.append(board, river)).values()) for river in rivers]
     reached = [sum(33 * wins >= level * 1981 for wins in half_wins) for level in range(1, 33)]
-    point = np.empty(N_LEVELS, np.int32)
-    runout_point(hole, board, point)
-    assert point.tolist() == [UNIT * count // 46 for count in reached]
+    assert point_of(hole, board).tolist() == [UNIT * count // 46 for count in reached]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -84,6 +93,7 @@ def test_a_river_point_is_the_equity_against_each_group_and_against_all(seed):
     for group in range(N_GROUPS):
         mine = [result for holding, result in results.items() if groups[holding] == group]
         assert points[holding_index(*hole), group] == UNIT // 8 * sum(mine) // (2 * len(mine))
+    assert points[holding_index(*hole)].tolist() == point_of(hole, board, groups).tolist()
     assert points[holding_index(*hole), N_GROUPS] == UNIT * sum(results.values()) // (2 * len(results))
 
 
@@ -94,6 +104,7 @@ def test_a_group_that_is_blocked_counts_as_a_random_opponent():
     points = np.zeros((N_HOLDINGS, N_RIVER_AXES), np.int32)
     river_points(np.array([0, 5, 18, 23, 28]), groups, points)
     assert points[aces, 7] == points[aces, 0]
+    assert points[aces].tolist() == point_of(np.array([50, 51]), np.array([0, 5, 18, 23, 28]), groups).tolist()
 
 
 @pytest.mark.parametrize("n_board", [0, 3, 4, 5])
@@ -116,8 +127,7 @@ def test_points_do_not_depend_on_the_names_of_suits(abstraction):
         points = set()
         for naming in itertools.permutations(range(4)):
             other = np.array([card & ~3 | naming[card & 3] for card in cards])
-            point = np.empty(N_LEVELS, np.int32)
-            runout_point(other[:2], other[2:6], point)
+            point = point_of(other[:2], other[2:6])
             river = np.empty((N_HOLDINGS, N_RIVER_AXES), np.int32)
             river_points(other[2:7], abstraction.groups[PREFLOP_CLASSES], river)
             points.add((*point, *river[holding_index(*other[:2])]))

@@ -1,0 +1,175 @@
+"""Epochs measured here and at another commit, in turns: `--against COMMIT`, and the run of one of them by `probe`.
+
+An older checkout has other modules under other names. What it has in common with this one is its `recipes/train.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from poker_env.errors import UserError, note
+from poker_env.players.poker_config import FILE_NAME
+from recipes.studies.speed import probe
+from recipes.studies.speed.children import run_command
+
+HERE = Path(__file__).resolve().parents[3]
+
+SHORT = ("--eval_hands", "0", "--show_hands", "0", "--exact_eval_every", "0", "--report_to", "none")
+"""A run that does nothing but its epochs."""
+
+FEW_HANDS = 16
+"""Hands of a run that only compiles what a new checkout hasn't yet."""
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """What a run's epochs took, see `probe`."""
+
+    epochs: Sequence[Mapping[str, float]]
+    peaks: Mapping[str, float]
+    processor_seconds: float
+    """Of the whole run, its start included."""
+
+    def mean(self, name: str) -> float:
+        """Over the epochs."""
+        return sum(epoch.get(name, 0.0) for epoch in self.epochs) / len(self.epochs)
+
+    @property
+    def credit(self) -> float:
+        """Seconds until hands were rows."""
+        return self.mean("generation") - self.mean("hands")
+
+    @property
+    def update(self) -> float:
+        """Seconds until rows were a step."""
+        return self.mean("steps") + self.mean("optimizer")
+
+    @property
+    def whole(self) -> float:
+        """Seconds of an epoch."""
+        return self.mean("generation") + self.update
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What a benchmark takes that can be compared with another commit's."""
+    parser.add_argument("--against", metavar="COMMIT", help="measure that commit too, in turns with this checkout")
+    parser.add_argument("--epochs", type=int, default=1, help="epochs of a run; of several the first isn't counted")
+    parser.add_argument("--repeats", type=int, default=1, help="runs of each side; the fastest one counts")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raise `UserError` for options that make no sense."""
+    for name in ("epochs", "repeats"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} {getattr(options, name)}: give at least 1")
+    if options.against is not None:
+        commit_of(options.against)
+
+
+def commit_of(name: str) -> str:
+    """The commit of a name, in short. Raises `UserError` when there is none."""
+    if not (HERE / ".git").exists():
+        raise UserError(f"--against {name} needs a clone: {HERE} has no history")
+    found = _git("rev-parse", "--verify", "--quiet", "--short", "--end-of-options", f"{name}^{{commit}}")
+    if found.returncode:
+        raise UserError(f"--against {name!r} is no commit of {HERE}: give a hash, a branch or a tag that it has")
+    return found.stdout.strip()
+
+
+def measure(options: Sequence[str], folder: Path, checkout: Path = HERE) -> Epochs:
+    """A run of `recipes/train.py` with these options, in a new process, that leaves nothing behind in `folder`.
+
+    Of several epochs the first isn't counted: there it is still found out what the model can take.
+
+    Raises `UserError` with what the run complained of.
+    """
+    record, output = folder / "record.json", folder / "run"
+    command = [sys.executable, str(Path(probe.__file__).resolve()), str(record), *options, *SHORT]
+    try:
+        command += ["--output_dir", str(output)]
+        usage = run_command(command, Path.cwd(), {"PYTHONPATH": str(checkout)}, folder / "log.txt")
+        found = json.loads(record.read_text(encoding="utf-8"))
+    finally:
+        shutil.rmtree(output, ignore_errors=True)
+        record.unlink(missing_ok=True)
+    return Epochs(
+        found["epochs"][1:] or found["epochs"],
+        {**found["peaks_mb"], "whole run": usage.peak_mb},
+        usage.processor_seconds,
+    )
+
+
+def fastest(runs: Sequence[Epochs]) -> Epochs:
+    """The run whose epochs took least."""
+    return min(runs, key=lambda run: run.whole)
+
+
+def compare(options: argparse.Namespace, train_options: Sequence[str]) -> dict[str, Epochs]:
+    """The fastest runs here and at the commit, by name. Raises `UserError` for what either of them can't do."""
+    commit = commit_of(options.against)
+    given = [*train_options, "--num_epochs", str(options.epochs)]
+    with tempfile.TemporaryDirectory() as name, checked_out(commit) as other:
+        folder = Path(name)
+        theirs = _fit_for(commit, other, given, folder)
+        runs: dict[str, list[Epochs]] = {"ours": [], commit: []}
+        for _ in range(options.repeats):
+            runs["ours"].append(measure(given, folder))
+            runs[commit].append(measure(theirs, folder, other))
+    return {side: fastest(found) for side, found in runs.items()}
+
+
+@contextmanager
+def checked_out(commit: str) -> Iterator[Path]:
+    """A commit's files in a folder of their own, for as long as it takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Path(folder) / commit
+        added = _git("worktree", "add", "--detach", str(checkout), commit)
+        if added.returncode:
+            raise UserError(f"can't check out {commit}: {added.stderr.strip().splitlines()[-1]}")
+        try:
+            yield checkout
+        finally:
+            _git("worktree", "remove", "--force", str(checkout))
+
+
+def _fit_for(commit: str, checkout: Path, options: Sequence[str], folder: Path) -> list[str]:
+    """The options as that commit takes them, after a short run of it that compiles what it needs."""
+    few = ["--num_epochs", "1", "--episodes_per_epoch", str(FEW_HANDS), "--replicas", "1", "--baseline", "batch_mean"]
+    given = list(options)
+    try:
+        try:
+            measure([*given, *few], folder, checkout)
+        except UserError as error:
+            unknown = re.search(r"has unknown keys \[(.*?)\]", str(error))
+            if unknown is None or "--adapter" not in given:
+                raise
+            place = given.index("--adapter") + 1
+            given[place] = str(_without(Path(given[place]), re.findall(r"'(\w+)'", unknown[1]), folder / "adapter"))
+            note(f"commit {commit} doesn't know {unknown[1]} of the adapter's {FILE_NAME}, which is left out for it")
+            measure([*given, *few], folder, checkout)
+    except UserError as error:
+        raise UserError(f"commit {commit}: {error}") from error
+    return given
+
+
+def _without(adapter: Path, keys: Sequence[str], copy: Path) -> Path:
+    """A copy of an adapter whose `poker_config.json` lacks some keys."""
+    shutil.copytree(adapter, copy)
+    record = json.loads((copy / FILE_NAME).read_text(encoding="utf-8"))
+    kept = {name: value for name, value in record.items() if name not in keys}
+    (copy / FILE_NAME).write_text(json.dumps(kept), encoding="utf-8")
+    return copy
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True, check=False)
