@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def _taken(values: Any, rows: Sequence[int]) -> Any:
 def in_parts(batch: Inputs, tokens: int) -> list[Inputs]:
     """A batch's rows in parts, none of which makes a tree of more than so many tokens if it has several prompts.
 
-    All processes call it together, and have as many parts: one that has fewer gets some that weigh nothing.
+    All processes call it together, and have as many parts with as many rows, some of which weigh nothing.
     """
     texts = texts_of(batch)
     by_prompt: dict[Ids, list[int]] = {}
@@ -104,8 +105,11 @@ def in_parts(batch: Inputs, tokens: int) -> list[Inputs]:
             size, before = 0, None
         parts[-1] += rows
         size, before = size + own - _shared(prompt, before or ()), prompt
-    count = len(parts) if processes() == 1 else max(everywhere(len(parts)))
-    return [_filled(batch, own, max(1, len(own))) for own in parts + [[]] * (count - len(parts))]
+    if processes() == 1:
+        return [_filled(batch, own, len(own)) for own in parts]
+    sizes = [max(own) for own in zip_longest(*everywhere([len(own) for own in parts]), fillvalue=0)]
+    parts += [[]] * (len(sizes) - len(parts))
+    return [_filled(batch, own, size) for own, size in zip(parts, sizes, strict=True)]
 
 
 def texts_of(batch: Inputs) -> list[tuple[list[int], list[int]]]:

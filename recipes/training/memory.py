@@ -46,11 +46,11 @@ def bytes_per_token(model: Any) -> int:
     """What is kept of a token until its gradient is backpropagated, but for the logits."""
     tree = TokenTree()
     node = tree.add(-1, some_texts(base_of(model), 1, TRIED)[0])
-    kept: dict[int, int] = {weight.untyped_storage().data_ptr(): 0 for weight in model.parameters()}
+    kept: dict[int, int] = {weight.untyped_storage()._cdata: 0 for weight in model.parameters()}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        kept.setdefault(storage.data_ptr(), storage.nbytes())
+        kept.setdefault(storage._cdata, storage.nbytes())
         return tensor
 
     was_training = model.training

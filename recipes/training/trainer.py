@@ -244,4 +244,6 @@ def _of_parts(name: str, figures: Sequence[float], shares: Sequence[float]) -> f
     if name.endswith(("_min", "_max")):
         known = [figure for figure in figures if not math.isnan(figure)]
         return (min if name.endswith("_min") else max)(known, default=math.nan)
+    if not any(shares):  # without a token there is no mean
+        return figures[-1]
     return sum(figure * share for figure, share in zip(figures, shares, strict=True) if share)
