@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -31,12 +32,12 @@ def start(model: Any, prompts: Sequence[TokenIds], longest: int) -> tuple[torch.
     They may grow to `longest` tokens.
     """
     base = base_of(model)
-    if holds(base, longest, lambda *given: _started_and_plain(_Tree, *given), "a growing tree"):
+    if holds(base, longest, functools.partial(_started_and_plain, _Tree), "a growing tree"):
         return _Tree.start(model, prompts)
     if holds(
         base,
         longest,
-        lambda *given: _started_and_plain(_Cached, *given),
+        functools.partial(_started_and_plain, _Cached),
         "a shared cache",
         "texts are forwarded anew for each token",
     ):

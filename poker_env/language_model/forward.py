@@ -6,6 +6,7 @@ those each text is a row of its own, filled up on the right, where nothing looks
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -34,8 +35,10 @@ def tree_logits(
 
     `call` is what is called in place of the model, if it is wrapped for several processes.
     """
-    if takes_trees(model, tree.length()):
-        return _as_tree(model, tree, nodes, call or model)
+    if _takes_blocks(model, tree.length()):
+        return in_blocks(model, tree, nodes, call or model)
+    if _takes_masks(model, tree.length()):
+        return _masked(model, tree, nodes, call or model)
     return _as_rows(model, tree, nodes, call or model)
 
 
@@ -47,14 +50,16 @@ def next_logits(model: Any, texts: Sequence[Sequence[int]]) -> torch.Tensor:
 
 def takes_trees(model: Any, length: int) -> bool:
     """Whether trees of texts of so many tokens give what the texts alone do."""
-    return holds(base_of(model), length, _tree_and_rows, "token trees", "each text is forwarded by itself")
+    return _takes_blocks(model, length) or _takes_masks(model, length)
 
 
-def _as_tree(model: Any, tree: TokenTree, nodes: Sequence[int], call: Callable[..., Any]) -> torch.Tensor:
-    """In the way of the two that costs less, if the model can take it."""
-    if holds(base_of(model), tree.length(), _blocks_and_rows, "blocks of a tree"):
-        return in_blocks(model, tree, nodes, call)
-    return _masked(model, tree, nodes, call)
+def _takes_blocks(model: Any, length: int) -> bool:
+    return holds(base_of(model), length, functools.partial(_tree_and_rows, in_blocks), "blocks of a tree")
+
+
+def _takes_masks(model: Any, length: int) -> bool:
+    check = functools.partial(_tree_and_rows, _masked)
+    return holds(base_of(model), length, check, "token trees", "each text is forwarded by itself")
 
 
 def in_blocks(
@@ -129,17 +134,8 @@ def _logits(
     return call(**inputs, use_cache=use_cache).logits[:, kept]
 
 
-def _tree_and_rows(model: PreTrainedModel, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits of a tree of texts of so many tokens, as it is forwarded, and of the texts, each by itself."""
-    return _against_rows(model, length, _as_tree)
-
-
-def _blocks_and_rows(model: PreTrainedModel, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return _against_rows(model, length, in_blocks)
-
-
-def _against_rows(
-    model: PreTrainedModel, length: int, forward: Callable[..., torch.Tensor]
+def _tree_and_rows(
+    forward: Callable[..., torch.Tensor], model: PreTrainedModel, length: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits at all tokens of two texts, one shorter, that share their first half: as a tree, and each by itself."""
     shared = length // 2
