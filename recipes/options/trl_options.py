@@ -239,14 +239,16 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
         ),
         (0, math.inf),
     ),
-    **dict.fromkeys(("gamma", "warm_start_floor", "adam_beta1", "adam_beta2", "lora_dropout"), (0, 1)),
+    **dict.fromkeys(
+        ("gamma", "trained_share", "warm_start_floor", "adam_beta1", "adam_beta2", "lora_dropout"), (0, 1)
+    ),
 }
 """The least and the most an option may be."""
 
 BELOW = {"adam_beta1": 1, "adam_beta2": 1, "lora_dropout": 1}
 """What an option must be below."""
 
-ABOVE = {"temperature": 0, "delta": 0, "adam_epsilon": 0}
+ABOVE = {"temperature": 0, "delta": 0, "adam_epsilon": 0, "trained_share": 0}
 """What an option must be above."""
 
 

@@ -89,17 +89,18 @@ class Rollout:
         seconds = max(everywhere(time.monotonic() - started))
         credited = self._credit.credited(self.hands, hero)
         played = everywhere(credited.decisions)
-        rows = training_rows(
+        rows, tokens = training_rows(
             [decision for decisions in played for decision in decisions],
             len(prompts) * processes,
             weights=[spec.weight for spec in self.rewards],
             scale=self.config.scale_advantages,
             pad_token_id=self._tokenizer.pad_token_id,
             rng=np.random.default_rng((self.config.seed, epoch)),
+            share=self.config.trained_share,
         )
         self.epoch = self._summary(first, credited, played, rows, seconds)
         share = deal_out(rows, processes)[process]
-        return to_trl(share.rows, share.elsewhere)
+        return to_trl(share.rows, share.elsewhere, tokens)
 
     def hero(self, model: Any, step: int) -> LLMPlayer:
         """The model as a player, as it is after so many optimizer steps."""

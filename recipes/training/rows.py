@@ -23,6 +23,11 @@ import numpy as np
 
 from recipes.training.returns import advantages
 
+LEAST_CHANCE = 0.25
+"""How often a prompt that doesn't matter is trained on, for each time that an average one is: entropy has a say there."""
+
+BISECTIONS = 60
+
 
 @dataclass(frozen=True)
 class Row:
@@ -58,8 +63,12 @@ def training_rows(
     scale: bool,
     pad_token_id: int,
     rng: np.random.Generator,
-) -> list[Row]:
-    """Exactly `count` rows out of decisions: merged ones, then at least one of padding.
+    share: float = 1.0,
+) -> tuple[list[Row], float]:
+    """Exactly `count` rows out of decisions: merged ones, then at least one of padding; and what they stand for.
+
+    That is the number of answers' tokens of the decisions, of which only a `share` of the prompts is trained on, see
+    `spared`.
 
     Decisions are taken in random order up to the first that would make one row too many. Any decision is kept with the
     same expected weight in the mean of those kept, so the policy gradient stays unbiased (inverse sampling, Haldane
@@ -78,10 +87,45 @@ def training_rows(
         credit = advantages([row.credit for row in alone], weights, scale) if alone else np.zeros((0, len(weights)))
         centred = [replace(row, credit=tuple(map(float, own))) for row, own in zip(alone, credit, strict=True)]
         rows = merge([*centred, *(row for own in kept if len(own) > 1 for row in own if row.completion_ids)])
+    tokens = sum(row.decisions * len(row.completion_ids) for row in rows)
+    rows = spared(rows, share, weights, rng)
     padding = count - len(rows)
     total = np.sum([_mean_credit(row) for row in rows], axis=0) if rows else np.zeros(len(weights))
     balance = tuple(map(float, -total / padding))
-    return rows + [Row((pad_token_id,), (pad_token_id,), balance, decisions=0)] * padding
+    return rows + [Row((pad_token_id,), (pad_token_id,), balance, decisions=0)] * padding, tokens
+
+
+def spared(rows: Sequence[Row], share: float, weights: Sequence[float], rng: np.random.Generator) -> list[Row]:
+    """The rows of a share of the prompts, on average: those whose answers make most of a difference, and some others.
+
+    A prompt is kept with a probability in proportion to its credit (the norm over its answers), and then stands for
+    so many more decisions as it was unlikely to be kept. So the sum of what rows contribute stays the same on average
+    (Horvitz and Thompson 1952), and varies as little as that number of prompts lets it.
+    """
+    prompts: dict[Ids, list[Row]] = {}
+    for row in rows:
+        prompts.setdefault(row.prompt_ids, []).append(row)
+    if share >= 1 or not prompts:
+        return list(rows)
+    matters = np.array([np.linalg.norm([np.dot(row.credit, weights) for row in own]) for own in prompts.values()])
+    chances = _chances(matters, share)
+    drawn = rng.random(len(chances)) < chances
+    return [
+        replace(row, credit=tuple(credit / chance for credit in row.credit), decisions=row.decisions / chance)
+        for own, kept, chance in zip(prompts.values(), drawn, chances.tolist(), strict=True)
+        if kept
+        for row in own
+    ]
+
+
+def _chances(matters: np.ndarray, share: float) -> np.ndarray:
+    """How often each is kept: in proportion to how it matters, between `LEAST_CHANCE` of the share and always."""
+    low, high = 0.0, 1 / max(float(matters[matters > 0].min(initial=1.0)), 1e-12)
+    for _ in range(BISECTIONS):
+        factor = (low + high) / 2
+        chances = np.clip(factor * matters, LEAST_CHANCE * share, 1)
+        low, high = (low, factor) if chances.mean() > share else (factor, high)
+    return chances
 
 
 def merge(rows: Sequence[Row]) -> list[Row]:
@@ -152,10 +196,12 @@ def _elsewhere(prompts: Mapping[Ids, Sequence[Row]], share: Sequence[Row]) -> di
     return {ids: answers for ids, answers in missing.items() if answers}
 
 
-def to_trl(rows: Sequence[Row], elsewhere: Mapping[Ids, Sequence[Ids]] | None = None) -> dict[str, Any]:
+def to_trl(
+    rows: Sequence[Row], elsewhere: Mapping[Ids, Sequence[Ids]] | None = None, tokens: float | None = None
+) -> dict[str, Any]:
     """Rows as the dictionary that TRL's rollout contract asks for; the mask weights a row by its decisions.
 
-    `elsewhere` is a `Share`'s.
+    `elsewhere` is a `Share`'s, `tokens` what the rows of all processes stand for where they don't add up to it.
     """
     return {
         "prompt_ids": [list(row.prompt_ids) for row in rows],
@@ -165,6 +211,7 @@ def to_trl(rows: Sequence[Row], elsewhere: Mapping[Ids, Sequence[Ids]] | None = 
         "sampled_logp": [row.logp for row in rows],
         "credit": [_mean_credit(row) for row in rows],
         "elsewhere": [tuple((elsewhere or {}).get(row.prompt_ids, ())) for row in rows],
+        "stood_for": [tokens] * len(rows),
     }
 
 

@@ -96,6 +96,8 @@ class TreeTrainer(GRPOTrainer):
             tuple(ids[kept].tolist()): own.get("elsewhere") for own, (ids, kept) in zip(inputs, prompts, strict=True)
         }
         self._elsewhere = {prompt: answers for prompt, answers in elsewhere.items() if answers}
+        if inputs[0].get("stood_for") is not None:
+            output["num_items_in_batch"] = torch.tensor(inputs[0]["stood_for"], device=output["completion_ids"].device)
         sampled = [own.get("sampled_logp", math.nan) for own in inputs]
         output["sampled_logps"] = torch.tensor(sampled, device=output["completion_ids"].device)
         for name, value in self.rollout_func.metrics().items():

@@ -79,4 +79,4 @@ def rows_of(decisions, count, weights=WEIGHTS, **options):
     """Training rows of the decisions."""
     defaults = {"scale": False, "pad_token_id": 0, "rng": np.random.default_rng(0)}
     decisions = [[row] if isinstance(row, Row) else row for row in decisions]
-    return training_rows(decisions, count, weights=weights, **{**defaults, **options})
+    return training_rows(decisions, count, weights=weights, **{**defaults, **options})[0]

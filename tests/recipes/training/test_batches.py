@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from made_trainer import make, rows_of
+from made_trainer import WEIGHTS, make, rows_of
 from together import made_up_decisions
 
 from recipes.training import memory
 from recipes.training.batches import in_parts, texts_of
-from recipes.training.rows import Row
+from recipes.training.rows import Row, to_trl, training_rows
 
 MENUS = {"variance_reduction": "all_action", "entropy_coef": 0.3, "beta": 0.1}
 
@@ -115,3 +115,29 @@ def test_fewer_tokens_fit_into_less_memory(tiny_model_dir, tmp_path, monkeypatch
         found.append(memory.tokens_that_fit(trainer.model))
     assert found[0] == memory.MOST_TOKENS["cpu"] and found[2] == memory.FEWEST_TOKENS
     assert found[1] == pytest.approx(1000, abs=1)
+
+
+def test_a_share_of_the_prompts_is_divided_by_the_tokens_of_all(tiny_model_dir, tmp_path):
+    decisions = made_up_decisions(1, 14, menus=True)
+    size = {"rows_per_epoch": 48, "per_device_train_batch_size": 24, "variance_reduction": "all_action"}
+    options = {"weights": WEIGHTS, "scale": False, "pad_token_id": 0}
+    whole, tokens = training_rows(decisions, 48, rng=np.random.default_rng(0), **options)
+    trainer, found = make(tiny_model_dir, tmp_path / "whole", whole, **size)
+    trainer.train()
+    mean = {name: torch.zeros_like(gradient) for name, gradient in found.updates[0].items()}
+    part, gradients = make(tiny_model_dir, tmp_path / "part", whole, num_epochs=60, learning_rate=0.0, **size)
+    parts = iter(
+        [training_rows(decisions, 48, rng=np.random.default_rng(s), share=0.5, **options)[0] for s in range(60)]
+    )
+    part.rollout_func = lambda *_: to_trl(next(parts), None, tokens)
+    part.rollout_func.metrics = dict
+    part.train()
+    for update in gradients.updates:
+        for name in mean:
+            mean[name] += update[name] / 60
+    flat = torch.cat([value.flatten() for value in mean.values()])
+    expected = torch.cat([value.flatten() for value in found.updates[0].values()])
+    each = torch.stack([torch.cat([value.flatten() for value in update.values()]) for update in gradients.updates])
+    error = (each - flat).norm(dim=1).square().mean().sqrt() / 60**0.5
+    assert (flat - expected).norm() < 2 * error
+    assert error < 0.3 * expected.norm()

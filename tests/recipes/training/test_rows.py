@@ -1,5 +1,6 @@
 """Decisions into training rows: nothing of them gets lost, and none is favoured."""
 
+from collections import Counter
 from fractions import Fraction
 from itertools import permutations
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.training.rows import Row, merge, to_trl, training_rows
+from recipes.training.rows import LEAST_CHANCE, Row, _chances, merge, spared, to_trl, training_rows
 
 credits_of_two = st.tuples(st.floats(-100, 100), st.floats(-100, 100))
 decisions = st.lists(
@@ -38,7 +39,7 @@ def fit(decisions, count, rng=None, scale=False, weights=(1.0, 2.0)):
         scale=scale,
         pad_token_id=99,
         rng=rng or np.random.default_rng(0),
-    )
+    )[0]
 
 
 @given(decisions)
@@ -135,3 +136,65 @@ def test_a_decision_is_trained_on_with_all_its_answers_or_not_at_all():
     alone = [Row((2,), (7,), (1.0,))]
     rows = fit([alone, [Row((1,), (5,), (1.0,), decisions=0), *menu]], 3, InOrder([0, 1]), weights=(1.0,))
     assert [row.completion_ids for row in rows] == [(7,), (99,), (99,)]
+
+
+def prompts_of_unequal_weight(seed, count=40):
+    """Menus of two or three answers, a few of which matter much more than all others."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for place in range(count):
+        scale = 10.0 if place % 8 == 0 else 0.2 * rng.random()
+        for token, chance in enumerate(rng.dirichlet([1.0] * (2 + place % 2))):
+            credit = tuple((scale * rng.normal(size=2)).tolist())
+            rows.append(Row((place, 7), (token, 99), credit, decisions=float(3 * chance), logp=float(np.log(chance))))
+    return rows
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_what_a_share_of_the_prompts_adds_up_to_is_what_all_do_on_average(share):
+    rows = prompts_of_unequal_weight(0)
+    index = {(row.prompt_ids, row.completion_ids): place for place, row in enumerate(rows)}
+    sums, squares, kept, draws = np.zeros((len(rows), 3)), np.zeros((len(rows), 3)), [], 4000
+    for seed in range(draws):
+        found = spared(rows, share, (1.0, 2.0), np.random.default_rng(seed))
+        drawn = np.zeros_like(sums)
+        for row in found:
+            drawn[index[row.prompt_ids, row.completion_ids]] = (*row.credit, row.decisions)
+        sums, squares = sums + drawn, squares + drawn**2
+        kept.append(len({row.prompt_ids for row in found}) / 40)
+    mean = sums / draws
+    error = np.sqrt(np.maximum(0, squares / draws - mean**2) / draws)
+    expected = np.array([(*row.credit, row.decisions) for row in rows])
+    assert (np.abs(mean - expected) <= 4.5 * error + 1e-9).all()
+    assert np.mean(kept) == pytest.approx(share, abs=0.01)
+
+
+def test_a_share_keeps_whole_prompts_and_those_that_matter_most():
+    rows = prompts_of_unequal_weight(1)
+    answers = Counter(row.prompt_ids for row in rows)
+    for seed in range(20):
+        found = spared(rows, 0.3, (1.0, 0.0), np.random.default_rng(seed))
+        assert all(answers[prompt] == count for prompt, count in Counter(row.prompt_ids for row in found).items())
+        of = {(row.prompt_ids, row.completion_ids): row for row in rows}
+        for row in found:
+            whole = of[row.prompt_ids, row.completion_ids]
+            times = row.decisions / whole.decisions
+            assert 1 <= times <= 1 / (LEAST_CHANCE * 0.3) + 1e-9
+            assert row.credit == pytest.approx([times * credit for credit in whole.credit])
+    matters = np.array([0.1, 5.0, 0.0, 0.1, 0.1])
+    assert _chances(matters, 0.4).tolist() == pytest.approx([0.3, 1.0, 0.1, 0.3, 0.3])
+
+
+def test_the_whole_share_changes_nothing():
+    rows = prompts_of_unequal_weight(2)
+    assert spared(rows, 1.0, (1.0, 1.0), np.random.default_rng(0)) == rows
+    assert spared([], 0.5, (1.0, 1.0), np.random.default_rng(0)) == []
+
+
+def test_rows_tell_the_tokens_of_all_they_stand_for():
+    decisions = [[row] for row in prompts_of_unequal_weight(3)]
+    options = {"weights": (1.0, 1.0), "scale": False, "pad_token_id": 0, "rng": np.random.default_rng(0)}
+    rows, tokens = training_rows(decisions, 200, share=0.3, **options)
+    assert tokens == pytest.approx(2 * 40 * 3)
+    assert len(rows) == 200 and sum(1 for row in rows if row.decisions) < 60
+    assert to_trl(rows, None, tokens)["stood_for"] == [tokens] * 200
