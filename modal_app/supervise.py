@@ -188,10 +188,7 @@ def _runs(process: psutil.Process) -> bool:
 def _user_error(tail: Sequence[str]) -> str:
     """What trying again wouldn't change; empty for a crash."""
     if any("CUDA out of memory" in line for line in tail):
-        return (
-            "the GPU ran out of memory: lower per_device_train_batch_size or episodes_per_epoch in the --config, "
-            "or choose a larger --gpu"
-        )
+        return "the GPU ran out of memory: choose a larger --gpu, or set gradient_checkpointing: true in the --config"
     for line in reversed(tail):  # `accelerate launch` turns the recipes' exit code 2 into 1
         if line.startswith("error: "):
             return line.removeprefix("error: ")

@@ -179,6 +179,13 @@ class ExploitConfig(GRPOConfig):
     scale_rewards: str = field(
         default="none", metadata={"help": "none or batch; chips are heavy-tailed, so a group's sd would be noise"}
     )
+    per_device_train_batch_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "rows that the trainer hands on at once; default: all of an update's. How many of them are "
+            "forwarded at once goes by the memory there is"
+        },
+    )
     learning_rate: float = field(default=1e-5, metadata={"help": "for the adapter"})
     lr_scheduler_type: str = field(default="constant", metadata={"help": "the learning rate's schedule"})
     ddp_timeout: int = field(default=TIMEOUT, metadata={"help": "seconds that a process waits for the others"})
@@ -202,8 +209,10 @@ class ExploitConfig(GRPOConfig):
         check_choices(vars(self))
         check_bounds(vars(self), world)
         self._check()
-        batch = self.per_device_train_batch_size * world * self.updates_per_epoch
-        self.rows_per_epoch = max(2, math.ceil((self.rows_per_epoch or self._enough_rows()) / batch) * batch)
+        rows, share = self.rows_per_epoch or self._enough_rows(), world * self.updates_per_epoch
+        self.per_device_train_batch_size = self.per_device_train_batch_size or math.ceil(max(2, rows) / share)
+        batch = self.per_device_train_batch_size * share
+        self.rows_per_epoch = max(2, math.ceil(rows / batch) * batch)
         # One group = the whole generation batch: the trainer's advantage is then return - batch mean.
         self.num_generations = self.rows_per_epoch
         self.steps_per_generation = self.rows_per_epoch // (self.per_device_train_batch_size * world)

@@ -20,7 +20,7 @@ from recipes.options.values import chosen, shown
 
 WORKS = {
     "model": ("trust_remote_code", "disable_dropout"),
-    "batch": ("per_device_train_batch_size", "num_iterations"),
+    "batch": ("num_iterations",),
     "loss": (
         "loss_type",
         "epsilon",

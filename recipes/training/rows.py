@@ -24,7 +24,7 @@ import numpy as np
 from recipes.training.returns import advantages
 
 LEAST_CHANCE = 0.25
-"""How often a prompt that doesn't matter is trained on, for each time that an average one is: entropy has a say there."""
+"""How often a prompt that doesn't matter is trained on, for each time an average one is: entropy has a say there."""
 
 BISECTIONS = 60
 

@@ -40,7 +40,7 @@ def test_a_crash_raises_so_that_modal_tries_again_and_a_mistake_does_not():
 
 def test_a_gpu_that_is_too_small_is_not_tried_again():
     outcome = run("import sys; sys.exit('torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20 MiB')")
-    assert not outcome.crashed and "per_device_train_batch_size" in outcome.user_error()
+    assert not outcome.crashed and "gradient_checkpointing" in outcome.user_error()
 
 
 def test_what_it_prints_is_echoed(capsys):

@@ -112,7 +112,7 @@ ODD = [
     *[f"model_init_kwargs: {text}" for text in ("{trust_remote_code: true}", "{attn_implementation: flash}", "[a]")],
     *[f"model_init_kwargs: {text}" for text in ("{quantization_config: 4bit}", "{1: 2}", "{use_kernels: true}")],
     *[f"chat_template_kwargs: {text}" for text in ("thinking", "[a]", "{1: 2}", "{a: !!set {b}}", "true")],
-    *[f"per_device_train_batch_size: {text}" for text in ("0", "-8", "1.5", "''", "false")],
+    *[f"per_device_train_batch_size: {text}" for text in ("0", "-8", "1.5", "false")],
     *[f"{option}: 1" for option in ("adam_beta1", "adam_beta2", "lora_dropout")],
     *[
         "lora_r: 0",
