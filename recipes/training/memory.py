@@ -13,7 +13,7 @@ from poker_env.language_model.forward import base_of, tree_logits
 from poker_env.language_model.self_check import some_texts
 from poker_env.language_model.token_tree import TokenTree
 
-MOST_TOKENS = {"cpu": 2048, "cuda": 16384}
+MOST_TOKENS = {"cpu": 512, "cuda": 16384}
 """Beyond this, larger trees share hardly more, and aren't computed faster."""
 
 FEWEST_TOKENS = 256
