@@ -16,10 +16,17 @@ from transformers import Cache, PreTrainedModel
 
 from poker_env.language_model.self_check import dtype_of, holds, some_texts
 from poker_env.language_model.token_tree import TokenTree
-from poker_env.language_model.tree_attention import Blocks, use_blocks
+from poker_env.language_model.tree_attention import Blocks, attending_in_blocks
 
 ROWS = 16
 """Texts forwarded together."""
+
+CHECKPOINTING = (
+    "is_activation_checkpointing"
+    if hasattr(PreTrainedModel, "is_activation_checkpointing")
+    else ("is_gradient_checkpointing")
+)
+"""What says that a model keeps few activations."""
 
 
 def base_of(model: Any) -> PreTrainedModel:
@@ -54,7 +61,10 @@ def takes_trees(model: Any, length: int) -> bool:
 
 
 def _takes_blocks(model: Any, length: int) -> bool:
-    return holds(base_of(model), length, functools.partial(_tree_and_rows, in_blocks), "blocks of a tree")
+    base = base_of(model)
+    if base.training and getattr(base, CHECKPOINTING, False):  # it forwards again, without them, to backpropagate
+        return False
+    return holds(base, length, functools.partial(_tree_and_rows, in_blocks), "blocks of a tree")
 
 
 def _takes_masks(model: Any, length: int) -> bool:
@@ -76,12 +86,12 @@ def in_blocks(
     What the ones before are to be looked at by is in the `cache`, which then has the new ones, too.
     """
     base = base_of(model)
-    use_blocks(base)
     inputs: dict[str, Any] = {name: tensor.to(base.device) for name, tensor in tree.inputs(since).items()}
     blocks = Blocks.of(tree.ancestors(since), dtype_of(base), base.device)
     whole = torch.zeros(1, 1, 1, 1, device=base.device)  # so that the model makes no mask of its own
     inputs = {**inputs, "attention_mask": whole, "token_tree": blocks, "past_key_values": cache}
-    return _logits(base, call or model, inputs, [node - since for node in nodes])[0]
+    with attending_in_blocks(base):
+        return _logits(base, call or model, inputs, [node - since for node in nodes])[0]
 
 
 def _masked(model: Any, tree: TokenTree, nodes: Sequence[int], call: Callable[..., Any]) -> torch.Tensor:

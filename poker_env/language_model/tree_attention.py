@@ -6,6 +6,8 @@ most of their ancestors in common, so a block of them looks at hardly more token
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,12 +78,18 @@ def _in_blocks(ancestors: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     return keys, places
 
 
-def use_blocks(model: PreTrainedModel) -> None:
-    """Have a model's layers attend by `Blocks` where they are given some; an attention of its own it keeps."""
-    for module in model.modules():
-        config: Any = getattr(module, "config", None)
-        if getattr(config, "_attn_implementation", None) == LIKE:
+@contextmanager
+def attending_in_blocks(model: PreTrainedModel) -> Iterator[None]:
+    """Within it a model's layers attend by the `Blocks` that they are given; an attention of its own it keeps."""
+    configs: dict[int, Any] = {id(own): own for module in model.modules() if (own := getattr(module, "config", None))}
+    changed = [own for own in configs.values() if getattr(own, "_attn_implementation", None) == LIKE]
+    try:
+        for config in changed:
             config._attn_implementation_internal = NAME
+        yield
+    finally:
+        for config in changed:
+            config._attn_implementation_internal = LIKE
 
 
 def _attention(
