@@ -73,7 +73,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     Of several processes the main one says what is wrong. Another one does where it alone met it.
     Any other exception is raised.
     """
-    process = int(os.environ.get("RANK", "0"))
+    process, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     if process > 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # even where it waits for the others, and without a word
     try:
@@ -88,10 +88,10 @@ def run(main: Callable[[], None]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # it may be that another process, which has said why, is gone
+        if processes > 1:  # it may be that another process, which has said why, is gone
             time.sleep(PATIENCE)
         raise
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if processes > 1:
         _leave()
     sys.exit(0)
 

@@ -73,8 +73,8 @@ class _Tree:
     @staticmethod
     def start(model: Any, prompts: Sequence[TokenIds]) -> tuple[torch.Tensor, _Tree]:
         tree = TokenTree()
-        nodes = [tree.add(-1, prompt) for prompt in sorted(map(tuple, prompts))]  # neighbours have much in common
-        at = dict(zip(sorted(map(tuple, prompts)), nodes, strict=True))
+        # Neighbours have much in common.
+        at = {prompt: tree.add(-1, prompt) for prompt in sorted(map(tuple, prompts))}
         started = _Tree(model, tree, DynamicCache(), [at[tuple(prompt)] for prompt in prompts])
         return started._forward(0), started
 

@@ -24,7 +24,7 @@ ROWS = 16
 CHECKPOINTING = (
     "is_activation_checkpointing"
     if hasattr(PreTrainedModel, "is_activation_checkpointing")
-    else ("is_gradient_checkpointing")
+    else "is_gradient_checkpointing"
 )
 """What says that a model keeps few activations."""
 

@@ -23,8 +23,8 @@ Tensor = torch.Tensor
 NAME, LIKE = "token_tree", "sdpa"
 """What it is called among the implementations of attention, and the one that it is without a tree."""
 
-SIZES = (1, 8, 64)
-"""Tokens of a block."""
+SIZES = (64, 8, 1)
+"""Tokens of a block; fewer pay where a few tokens have little in common."""
 
 OVERHEAD = 8
 """What it costs to fetch a token that a block looks at, in tokens looking at it."""
@@ -46,8 +46,7 @@ class Blocks:
     @staticmethod
     def of(ancestors: np.ndarray, dtype: torch.dtype, device: torch.device) -> Blocks:
         """For tokens with these `ancestors` (tokens, depth), themselves included; -1 fills up."""
-        found = [_in_blocks(ancestors, size) for size in SIZES]
-        keys, places = min(found, key=lambda own: own[0].size * (own[1].shape[1] + OVERHEAD))
+        keys, places = _cheapest_blocks(ancestors)
         sees = np.zeros((*places.shape[:2], keys.shape[1] + 1), dtype=bool)
         np.put_along_axis(sees, places, True, axis=2)
         sees[..., 0] |= ~sees[..., :-1].any(axis=2)  # of what only fills up, anything will do
@@ -60,6 +59,21 @@ class Blocks:
         if heads not in self._biases:
             self._biases[heads] = self.bias.repeat(1, 1, heads, 1)
         return self._biases[heads]
+
+
+def _cheapest_blocks(ancestors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`_in_blocks` of the size that costs least: where smaller ones cost more, still smaller ones aren't tried."""
+    found = _in_blocks(ancestors, SIZES[0])
+    for size in SIZES[1:]:
+        smaller = _in_blocks(ancestors, size)
+        if _cost(*smaller) > _cost(*found):
+            break
+        found = smaller
+    return found
+
+
+def _cost(keys: np.ndarray, places: np.ndarray) -> int:
+    return keys.size * (places.shape[1] + OVERHEAD)
 
 
 def _in_blocks(ancestors: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

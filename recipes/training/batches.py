@@ -6,18 +6,22 @@ Rows with the same prompt are always in one part of one batch.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 import torch
 
+from poker_env.language_model.token_tree import TokenTree
 from recipes.training.processes import everywhere, processes
 from recipes.training.rows import Ids
 
 Inputs = dict[str, Any]
 """What the stock trainer makes of a batch: tensors with one row for each, by name."""
+
+Text = tuple[list[int], list[int]]
+"""A prompt and an answer, token ids."""
 
 
 def regrouped(batches: Sequence[Inputs], updates: int, rng: np.random.Generator) -> list[Inputs]:
@@ -30,10 +34,7 @@ def regrouped(batches: Sequence[Inputs], updates: int, rng: np.random.Generator)
     whole = {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
     # The stock trainer pads the rows' masks with ones.
     trained = (whole["tool_mask"] * whole["completion_mask"]).any(dim=1).tolist()
-    by_prompt: dict[tuple[int, ...], list[int]] = {}
-    for row, (ids, kept) in enumerate(zip(whole["prompt_ids"], whole["prompt_mask"].bool(), strict=True)):
-        if trained[row]:
-            by_prompt.setdefault(tuple(ids[kept].tolist()), []).append(row)
+    by_prompt = _by_prompt(texts_of(whole), [row for row, weighs in enumerate(trained) if weighs])
     chosen: list[list[int]] = []
     for prompts in _by_update({prompt: len(rows) for prompt, rows in by_prompt.items()}, updates, rng):
         own = [by_prompt[prompt] for prompt in sorted(prompts & by_prompt.keys())]
@@ -93,18 +94,15 @@ def in_parts(batch: Inputs, tokens: int) -> list[Inputs]:
     All processes call it together, and have as many parts with as many rows, some of which weigh nothing.
     """
     texts = texts_of(batch)
-    by_prompt: dict[Ids, list[int]] = {}
-    for row in sorted(range(len(texts)), key=texts.__getitem__):
-        by_prompt.setdefault(tuple(texts[row][0]), []).append(row)
     parts: list[list[int]] = [[]]
-    size, before = 0, None
-    for prompt, rows in by_prompt.items():
-        own = len(prompt) + sum(len(texts[row][1]) for row in rows)
-        if parts[-1] and size + own - _shared(prompt, before or ()) > tokens:
+    tree = TokenTree()
+    for rows in _by_prompt(texts, sorted(range(len(texts)), key=texts.__getitem__)).values():
+        _grow(tree, [texts[row] for row in rows])
+        if parts[-1] and len(tree) > tokens:
             parts.append([])
-            size, before = 0, None
+            tree = TokenTree()
+            _grow(tree, [texts[row] for row in rows])
         parts[-1] += rows
-        size, before = size + own - _shared(prompt, before or ()), prompt
     if processes() == 1:
         return [_filled(batch, own, len(own)) for own in parts]
     sizes = [max(own) for own in zip_longest(*everywhere([len(own) for own in parts]), fillvalue=0)]
@@ -112,7 +110,7 @@ def in_parts(batch: Inputs, tokens: int) -> list[Inputs]:
     return [_filled(batch, own, size) for own, size in zip(parts, sizes, strict=True)]
 
 
-def texts_of(batch: Inputs) -> list[tuple[list[int], list[int]]]:
+def texts_of(batch: Inputs) -> list[Text]:
     """Each row's prompt and answer, without padding."""
     return [
         (ids[kept].tolist(), answer[own].tolist())
@@ -126,7 +124,14 @@ def texts_of(batch: Inputs) -> list[tuple[list[int], list[int]]]:
     ]
 
 
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """Tokens that two texts begin with alike."""
-    length = min(len(one), len(other))
-    return next((place for place in range(length) if one[place] != other[place]), length)
+def _by_prompt(texts: Sequence[Text], rows: Iterable[int]) -> dict[Ids, list[int]]:
+    """Some rows' places by their prompt, in their order."""
+    found: dict[Ids, list[int]] = {}
+    for row in rows:
+        found.setdefault(tuple(texts[row][0]), []).append(row)
+    return found
+
+
+def _grow(tree: TokenTree, texts: Iterable[Text]) -> None:
+    for prompt, answer in texts:
+        tree.add(tree.add(-1, prompt), answer)

@@ -16,7 +16,7 @@ from poker_env.language_model.forward import tree_logits
 from poker_env.language_model.token_tree import TokenTree
 from recipes.options.config import ExploitConfig
 from recipes.training.answer_logps import choice_entropies, token_logps
-from recipes.training.batches import Inputs, in_parts, regrouped
+from recipes.training.batches import Inputs, Text, in_parts, regrouped, texts_of
 from recipes.training.memory import tokens_that_fit
 from recipes.training.processes import processes, total
 from recipes.training.rollout import Rollout
@@ -39,7 +39,7 @@ SAMPLED = {"logp_gap"}
 PER_TOKEN = {"completion_ids", "completion_mask", "tool_mask", "old_per_token_logps", "ref_per_token_logps"}
 """What the stock trainer has for each token of the answers."""
 
-Rows = Sequence[tuple[list[int], list[int]]]
+Rows = Sequence[Text]
 """(prompt, answer), token ids."""
 
 
@@ -91,10 +91,8 @@ class TreeTrainer(GRPOTrainer):
         if output["completion_ids"].shape[1] == 1:
             for name in PER_TOKEN & output.keys():
                 output[name] = torch.nn.functional.pad(output[name], (0, 1))
-        prompts = zip(output["prompt_ids"], output["prompt_mask"].bool(), strict=True)
-        elsewhere = {
-            tuple(ids[kept].tolist()): own.get("elsewhere") for own, (ids, kept) in zip(inputs, prompts, strict=True)
-        }
+        texts = zip(inputs, texts_of(output), strict=True)
+        elsewhere = {tuple(prompt): own.get("elsewhere") for own, (prompt, _) in texts}
         self._elsewhere = {prompt: answers for prompt, answers in elsewhere.items() if answers}
         if inputs[0].get("stood_for") is not None:
             output["num_items_in_batch"] = torch.tensor(inputs[0]["stood_for"], device=output["completion_ids"].device)
@@ -136,8 +134,7 @@ class TreeTrainer(GRPOTrainer):
                 self.accelerator.backward(loss)  # scaled for accumulation already
             before += loss.detach()
         loss = before + self._loss_of_part(model, parts[-1])
-        counts = [(part["completion_mask"] * part["tool_mask"]).sum() for part in parts]
-        shares = torch.stack([total(count) for count in counts])
+        shares = total(torch.stack([(part["completion_mask"] * part["tool_mask"]).sum() for part in parts]))
         shares = shares / shares.sum().clamp(min=1e-9)
         for name, values in metrics.items():
             own = values[logged.get(name, 0) :]

@@ -159,7 +159,8 @@ def test_first_tokens_come_as_often_as_the_model_says(model, temperature):
 
 @pytest.fixture
 def forwarded(model):
-    """The shape of the input of every forward pass, in order."""
+    """The shape of the input of every forward pass, in order; but for what is tried once with a model."""
+    sample(model, random_prompts(np.random.default_rng(0), 10, [4]), [0])
     shapes = []
     hook = model.register_forward_pre_hook(
         lambda _, args, inputs: shapes.append(tuple((args or [inputs["input_ids"]])[0].shape)), with_kwargs=True
@@ -182,6 +183,7 @@ def test_no_more_than_a_batch_is_forwarded_at_once(model, forwarded, batch_size)
     prompts = random_prompts(np.random.default_rng(6), 2, [4, 7]) * 30
     completions = sample(model, prompts, range(60), batch_size=batch_size)
     assert max(texts for texts, _ in forwarded) <= batch_size
+    assert max(texts * tokens for texts, tokens in forwarded) <= batch_size * max(map(len, prompts))
     assert completions == one_by_one(model, prompts, range(60))
 
 
