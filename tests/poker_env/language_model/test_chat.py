@@ -20,6 +20,7 @@ from poker_env.language_model.loading import load_tokenizer
 from poker_env.player_specs import make_player
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.poker_config import PokerConfig
+from poker_env.prompts import STYLES
 from poker_env.table import LiveHand, play
 
 SAYS = "{{ '<|start|>' + m['role'] + ' ' + m['content'] + '<|end|>' }}"
@@ -165,7 +166,7 @@ def legal_everywhere(tokenizer, answer, eos=None, style="compact"):
 
 
 @pytest.mark.parametrize("end", ["<|end|>", "<|pad|>", "<|unknown|>"])
-@pytest.mark.parametrize("style", ["compact", "classic"])
+@pytest.mark.parametrize("style", STYLES)
 def test_a_legal_answer_is_legal_however_it_ends(tokenizer, end, style):
     tokenizer.chat_template, tokenizer.eos_token = REFUSES, "<|pad|>"
     eos = [tokenizer.convert_tokens_to_ids("<|unknown|>")]

@@ -19,7 +19,7 @@ from poker_env.player_specs import make_player
 from poker_env.players import llm
 from poker_env.players.llm import LLMPlayer, PokerLLMAgent, load_llm_player
 from poker_env.players.poker_config import FILE_NAME, PokerConfig
-from poker_env.prompts import build_messages, parse_answer
+from poker_env.prompts import STYLES, build_messages, parse_answer
 from poker_env.state import HandState
 from poker_env.table import play
 
@@ -142,7 +142,7 @@ def test_a_legal_answer_is_played_and_ends_the_completion(tiny_model_dir):
 
 
 @pytest.mark.parametrize("spec", GAMES)
-@pytest.mark.parametrize("style", ["compact", "classic"])
+@pytest.mark.parametrize("style", STYLES)
 def test_a_random_model_plays_whole_hands(tiny_model_dir, spec, style):
     game = make_game(spec)
     model, tokenizer = load_model(str(tiny_model_dir)), load_tokenizer(str(tiny_model_dir))
