@@ -66,6 +66,7 @@ def put_on(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> 
     try:
         with warnings.catch_warnings():  # on a model without weights, nothing is copied
             warnings.filterwarnings("ignore", message=".*meta parameter", category=UserWarning)
+            warnings.filterwarnings("ignore", message="You have passed exclude_modules=.* but no modules were")
             config = PeftConfig.from_pretrained(str(folder))
             config.inference_mode = not trainable
             adapted = PeftModelForCausalLM(model, config)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,16 @@ def kuhn_adapter(tiny_model_dir, tmp_path_factory) -> Path:
 def adapter(kuhn_adapter, tmp_path) -> Path:
     """A copy to damage."""
     return shutil.copytree(kuhn_adapter, tmp_path / "adapter")
+
+
+def test_an_adapter_of_all_linear_layers_loads_without_a_word(adapter):
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    settings |= {"target_modules": "all-linear", "exclude_modules": r".*\.router"}
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        load_llm_player(str(adapter), make_game("kuhn"))
+    assert not [str(warning.message) for warning in said if "exclude_modules" in str(warning.message)]
 
 
 def parrot(folder: Path, text: str, max_new_tokens: int = 6, game=HOLDEM) -> LLMPlayer:
