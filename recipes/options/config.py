@@ -82,7 +82,9 @@ class ExploitConfig(GRPOConfig):
         default=None,
         metadata={"help": "what the chat template is told, in training and whenever the adapter is asked"},
     )
-    prompt_style: str = field(default="compact", metadata={"help": "compact, brief or classic"})
+    prompt_style: str = field(
+        default="compact", metadata={"help": "compact; brief, the same in letters; or classic, in full sentences"}
+    )
     advisor: bool = field(
         default=False,
         metadata={"help": "tell hero its equity, pot odds, how often villain folds, what each action is worth"},
