@@ -46,24 +46,35 @@ class _TokenLogps(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, places: Tensor, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         norms, entropies = [], []
         for own in logits.detach().split(PLACES):
-            logps = (own.float() / temperature).log_softmax(dim=-1)
-            norms.append(own[:, 0].float() / temperature - logps[:, 0])
+            scaled = own.float() / temperature
+            highest = scaled.amax(dim=-1)
+            logps = scaled.log_softmax(dim=-1)
+            norms.append(torch.stack((highest, (scaled - highest[:, None]).exp().sum(dim=-1).log())))
             entropies.append(-(logps.exp() * logps.clamp(min=-1e4)).sum(dim=-1))
-        norm, entropy = torch.cat(norms), torch.cat(entropies)
+        norm, entropy = torch.cat(norms, dim=1), torch.cat(entropies)
         ctx.temperature = temperature
         ctx.save_for_backward(logits, places, tokens, norm, entropy)
-        return logits[places, tokens].float() / temperature - norm[places], entropy
+        return _normed(logits[places, tokens].float() / temperature, norm[:, places]), entropy
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         logits, places, tokens, norm, entropy = ctx.saved_tensors
         of_logps, of_entropy = gradients
-        whole = torch.zeros_like(norm).index_add_(0, places, of_logps)
+        whole = torch.zeros_like(entropy).index_add_(0, places, of_logps)
         found = torch.empty_like(logits)
         for own in torch.arange(len(logits), device=logits.device).split(PLACES):
-            logps = logits[own].float() / ctx.temperature - norm[own, None]
+            logps = _normed(logits[own].float() / ctx.temperature, norm[:, own, None])
             # d entropy / d logit = -p (log p + entropy)
             outer = whole[own, None] + of_entropy[own, None] * (logps.clamp(min=-1e4) + entropy[own, None])
             found[own] = (-logps.exp() * outer / ctx.temperature).to(found.dtype)
         found.index_put_((places, tokens), (of_logps / ctx.temperature).to(found.dtype), accumulate=True)
         return found, None, None, None
+
+
+def _normed(scaled: Tensor, norm: Tensor) -> Tensor:
+    """Log-probabilities of scaled logits; the norm is a place's highest, and how far the log of the sum is above it.
+
+    As one number it would be rounded to a large one's last digit, and all tokens' probabilities be off the same way.
+    """
+    highest, rest = norm
+    return (scaled - highest) - rest

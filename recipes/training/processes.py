@@ -22,6 +22,9 @@ T = TypeVar("T")
 PIECE = 128
 """Items gathered at a time: what the main process holds beside those it has already is so many from each process."""
 
+_LEFT: list[Any] = []
+"""Groups that were left. Taking one apart would wait for its threads, which may be waiting for the interpreter."""
+
 
 def process_index() -> int:
     """This process's number, also before the processes have met."""
@@ -105,6 +108,7 @@ def part() -> None:
     """Wait for the others once more, then work alone: what the main process still does, nobody waits for."""
     if processes() > 1:
         dist.barrier()
+        _LEFT.append(dist.group.WORLD)
         dist.destroy_process_group()
 
 

@@ -31,6 +31,24 @@ def test_logps_and_entropies_are_autograds(temperature, at_once, monkeypatch):
     torch.testing.assert_close(own, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_large_logits_cost_no_digits(temperature):
+    """What is added to all of a place's logits changes nothing; in 32 bits, 4096 leaves the rest only four digits."""
+    logits, at, tokens = drawn(torch.float32)
+    logits = (logits.detach() * 256).round() / 256  # to which 4096 can be added exactly
+    found = []
+    for added in (0, 4096, -4096):
+        shifted = (logits + added).requires_grad_()
+        logps, entropies = token_logps(shifted, at, tokens, temperature)
+        loss = (logps * torch.arange(20.0)).sum() + (entropies * torch.arange(9.0).cos()).sum()
+        found.append((logps, entropies, *torch.autograd.grad(loss, shifted)))
+    for own in found:
+        for ours, plain in zip(own, found[0], strict=True):
+            torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-6)
+    sums = found[0][2].sum(dim=1)
+    torch.testing.assert_close(sums, torch.zeros_like(sums), rtol=0, atol=5e-5)
+
+
 def test_a_token_that_never_comes_has_a_gradient_all_the_same():
     logits = torch.tensor([[0.0, -torch.inf, 1.0]], requires_grad=True)
     logps, entropies = token_logps(logits, torch.tensor([0]), torch.tensor([2]), 1.0)
