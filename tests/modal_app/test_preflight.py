@@ -102,7 +102,7 @@ def test_what_is_known_before_a_run(volumes, tiny_model_dir, opponent):
     assert config["villain"] == f"cfr:{opponents / opponent.name}" and config["output_dir"] == str(runs / "run")
     assert (known["epochs"], known["done"], known["finished"], known["measured"]) == (2, 0, False, {})
     assert known["gpus"] == ["L4", "A10", "L40S"] and not (runs / "run").exists()
-    assert list(known["estimated"]) == known["gpus"] and all(0 < each < 0.1 for each in known["estimated"].values())
+    assert list(known["estimated"]) == known["gpus"] and all(0 < each < 0.01 for each in known["estimated"].values())
     path = runs / "config.yaml"
     path.write_text(known["config"])
     assert parse_config(["--config", str(path)]).reward_specs()[-1].args == {"bonus": 0.5}
