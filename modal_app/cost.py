@@ -1,4 +1,4 @@
-"""What containers cost: prices, an upper bound before a run, an estimate where there is a measurement.
+"""What containers cost: prices, an upper bound before a run, budgets.
 
 python -m modal_app.cost --gpu L4 --timeout-hours 4 --retries 3
 """
@@ -32,6 +32,10 @@ class Gpu:
     memory_gb: int
     dollars_per_second: float
     """On `PRICED_ON`."""
+    teraflops: float
+    """A second, at most: dense products of bfloat16 matrices, of float16 where it has no bfloat16."""
+    gb_per_second: float
+    """That its memory can be read at."""
     most: int = 8
     """In one container."""
     bfloat16: bool = True
@@ -39,18 +43,19 @@ class Gpu:
 
 
 GPUS = (
-    Gpu("T4", 16, 0.000164, bfloat16=False),
-    Gpu("L4", 24, 0.000222),
-    Gpu("A10", 24, 0.000306, most=4),
-    Gpu("L40S", 48, 0.000542),
-    Gpu("A100-40GB", 40, 0.000583),
-    Gpu("A100-80GB", 80, 0.000694),
-    Gpu("RTX-PRO-6000", 96, 0.000842),
-    Gpu("H100", 80, 0.001097),
-    Gpu("H200", 141, 0.001261),
-    Gpu("B200", 180, 0.001736),
+    Gpu("T4", 16, 0.000164, 65, 300, bfloat16=False),
+    Gpu("L4", 24, 0.000222, 121, 300),
+    Gpu("A10", 24, 0.000306, 70, 600, most=4),
+    Gpu("L40S", 48, 0.000542, 362, 864),
+    Gpu("A100-40GB", 40, 0.000583, 312, 1555),
+    Gpu("A100-80GB", 80, 0.000694, 312, 1935),
+    Gpu("RTX-PRO-6000", 96, 0.000842, 500, 1597),
+    Gpu("H100", 80, 0.001097, 989, 3350),
+    Gpu("H200", 141, 0.001261, 989, 4800),
+    Gpu("B200", 180, 0.001736, 2250, 8000),
 )
-"""By price."""
+"""By price. Speeds are those of NVIDIA's data sheets, half of what they give with sparsity. An A10's are the A10G's,
+which Modal has had by that name (the A10 has 125), the RTX PRO 6000's an eighth of its FP4 with sparsity."""
 ALIASES = {"A100": "A100-40GB", "H100!": "H100", "B200+": "B200"}
 """Other names Modal knows: an A100 of 40 GB, an H100 that is never upgraded to an H200, a B200 or better."""
 CPU_PRICE = 0.0000131
@@ -234,6 +239,17 @@ def describe_bound(plan: Plan, what: str, dollars_per_second: float, source: str
         f"at most ${total:.2f}: {1 + plan.retries} x {plan.timeout / 3600:.3g} h of {what} at ${hourly:.2f}/h "
         f"(prices: {source}); what is preempted runs again on top"
     )
+
+
+def describe_time(seconds: float, dollars_per_second: float) -> str:
+    """A time and its price in words: `about 12 min, $0.15`."""
+    if seconds < 90:
+        time = f"{max(1.0, seconds):.0f} s"
+    elif seconds < 90 * 60:
+        time = f"{seconds / 60:.0f} min"
+    else:
+        time = f"{seconds / 3600:.1f} h"
+    return f"about {time}, ${seconds * dollars_per_second:.2f}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

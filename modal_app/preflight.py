@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from modal_app.common import MINUTES, OPPONENTS, OPPONENTS_VOLUME, RUNS, RUNS_VOLUME
 from modal_app.cost import check_gpu, gpus_for
+from modal_app.estimate import model_of_config, seconds_of_epoch
 from modal_app.options import assemble
 from modal_app.record import (
     CONFIG,
@@ -79,12 +80,15 @@ def prepare_run(
     if gpu:
         check_gpu(gpu, weights, parsed.dtype)
     finished = len(read_epochs(folder)) >= parsed.num_epochs and (folder / "final").is_dir()
+    estimated: dict[str, float] = {}
     if not finished:
         from modal_app.rehearsal import rehearse  # imports torch
         from recipes.options.early import check_early
 
         check_early(parsed, parsed.load_tokenizer())
         rehearse(parsed.poker(), parsed.lora(), loading)
+        model = model_of_config(parsed)
+        estimated = {kind: seconds_of_epoch(parsed, model, kind) / parsed.episodes_per_epoch for kind in gpus}
     return {
         "config": yaml.safe_dump(config, sort_keys=False),
         "finished": finished,
@@ -94,6 +98,7 @@ def prepare_run(
         "hands_per_epoch": parsed.episodes_per_epoch,
         "gpus": gpus,
         "spent": sum(attempt.dollars for attempt in read_attempts(folder)),
+        "estimated": estimated,
         "measured": {
             kind: measured
             for kind in gpus

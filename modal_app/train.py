@@ -228,14 +228,17 @@ def main(
 
 
 def estimate(known: dict[str, Any], rates: cost.Rates) -> str:
-    """What the hands that are left should cost, from what a run on such a GPU took for one."""
+    """What the hands that are left should take and cost on each GPU asked for, in one line.
+
+    It goes by what a run on such a GPU took for a hand; where none has measured it, by what has to be computed.
+    """
     hands = (known["epochs"] - known["done"]) * known["hands_per_epoch"]
-    told = [
-        f"about ${hands * seconds * rates.container(gpu):.2f} on {gpu}, start and evaluations apart: {hands} hands at "
-        f"{seconds:.3g} s, as measured in run {run}"
-        for gpu, (seconds, run) in known["measured"].items()
-    ]
-    return "\n".join(told) or f"no estimate: no run has measured seconds per hand on {' or '.join(known['gpus'])} yet"
+    told = []
+    for gpu in known["gpus"]:
+        seconds, run = known["measured"].get(gpu) or (known["estimated"][gpu], None)
+        source = "estimated, not measured" if run is None else f"as measured in run {run}"
+        told.append(f"{cost.describe_time(hands * seconds, rates.container(gpu))} on {gpu} ({source})")
+    return f"{'; '.join(told)}: {hands} hands, without start, warm start and evaluations"
 
 
 def read_local(path: str | None) -> str | None:

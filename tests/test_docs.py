@@ -78,6 +78,7 @@ RULES = {
     r"pre-commit install": Not("changes the clone"),
     r"python -m build": Not("tests/test_package.py builds"),
     r"python -m modal_app\.cost": Not("tests/modal_app/test_cost.py"),
+    r"python -m modal_app\.estimate": Run(),
     r"modal ": Not("needs a Modal account; tests/modal_app/test_docs.py parses it, its fake of Modal runs the apps"),
     r"hf auth login": Not("needs an account"),
     r"(tensorboard|trackio) ": Not("a server that others wrote"),

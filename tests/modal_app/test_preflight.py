@@ -102,10 +102,12 @@ def test_what_is_known_before_a_run(volumes, tiny_model_dir, opponent):
     assert config["villain"] == f"cfr:{opponents / opponent.name}" and config["output_dir"] == str(runs / "run")
     assert (known["epochs"], known["done"], known["finished"], known["measured"]) == (2, 0, False, {})
     assert known["gpus"] == ["L4", "A10", "L40S"] and not (runs / "run").exists()
+    assert list(known["estimated"]) == known["gpus"] and all(0 < each < 0.01 for each in known["estimated"].values())
     path = runs / "config.yaml"
     path.write_text(known["config"])
     assert parse_config(["--config", str(path)]).reward_specs()[-1].args == {"bonus": 0.5}
-    assert prepare(tiny_model_dir, gpu="H100:2")["gpus"] == ["H100:2"]
+    faster = prepare(tiny_model_dir, gpu="H100:2")
+    assert faster["gpus"] == ["H100:2"] and faster["estimated"]["H100:2"] < known["estimated"]["L4"]
 
 
 def test_a_run_to_go_on_with_keeps_its_config(volumes, tiny_model_dir):

@@ -113,7 +113,8 @@ def test_the_quick_start(cloud, opponent, tiny_model_dir, tiny_config, tmp_path)
     # What the terminal showed
     for words in (
         "at most $",
-        "no estimate",
+        " on L4 (estimated, not measured); about ",
+        ": 32 hands, without start, warm start and evaluations\n",
         "epoch 1/2",
         "epoch 2/2",
         "16 hands",
