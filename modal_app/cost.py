@@ -54,7 +54,7 @@ GPUS = (
     Gpu("H200", 141, 0.001261, 989, 4800),
     Gpu("B200", 180, 0.001736, 2250, 8000),
 )
-"""By price. Speeds are those of NVIDIA's data sheets, half of what they give with sparsity. An A10's are the A10G's,
+"""By price. Speeds are what NVIDIA publishes, half of what it gives with sparsity. An A10's are the A10G's,
 which Modal has had by that name (the A10 has 125), the RTX PRO 6000's an eighth of its FP4 with sparsity."""
 ALIASES = {"A100": "A100-40GB", "H100!": "H100", "B200+": "B200"}
 """Other names Modal knows: an A100 of 40 GB, an H100 that is never upgraded to an H200, a B200 or better."""
