@@ -17,7 +17,7 @@ from poker_env.language_model.token_tree import TokenTree
 from recipes.options.config import ExploitConfig
 from recipes.training.answer_logps import choice_entropies, token_logps
 from recipes.training.batches import Inputs, Text, in_parts, regrouped, texts_of
-from recipes.training.memory import tokens_that_fit
+from recipes.training.memory import estimated
 from recipes.training.processes import processes, total
 from recipes.training.rollout import Rollout
 from recipes.training.rows import Ids
@@ -60,7 +60,8 @@ class TreeTrainer(GRPOTrainer):
         self.end_ids = tuple(end_ids)
         self.entropy_of_answers = "all_action" in args.variance_reduction
         """Whether entropy is that of the choice among an epoch's answers to a prompt, not of the whole vocabulary."""
-        self.tokens_per_tree = tokens_that_fit(self.model)
+        self.memory = estimated(self.model)
+        self.tokens_per_tree = self.memory.tokens
         """How large a tree is that is forwarded and backpropagated at once."""
         self._elsewhere: Mapping[Ids, Sequence[Ids]] = {}
         """By prompt, answers to it that another process has the rows of."""
