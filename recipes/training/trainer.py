@@ -14,7 +14,7 @@ from trl import GRPOTrainer
 from poker_env.language_model.forward import tree_logits
 from poker_env.language_model.token_tree import TokenTree
 from recipes.options.config import ExploitConfig
-from recipes.training.answer_logps import choice_entropies, token_logps
+from recipes.training.answer_logps import choice_entropies, token_logps, token_logps_and_entropies
 from recipes.training.batches import Inputs, Text, in_parts, regrouped, texts_of
 from recipes.training.in_parts import FitsIntoMemory
 from recipes.training.processes import total
@@ -161,16 +161,16 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         ]
         logps = torch.zeros(len(rows), logits_to_keep, device=input_ids.device)
         entropies = torch.zeros_like(logps) if compute_entropy else None
-        where, own_logps, own_entropies = self._score_tree(model, rows)
+        where, own_logps, own_entropies = self._score_tree(model, rows, compute_entropy)
         logps = logps.index_put(where, own_logps)
-        if entropies is not None:
+        if entropies is not None and own_entropies is not None:
             entropies = entropies.index_put(where, own_entropies)
         self._logps = logps.detach().sum(dim=1)
         return logps, entropies, None
 
     def _score_tree(
-        self, model: Any, rows: Rows
-    ) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor, torch.Tensor]:
+        self, model: Any, rows: Rows, compute_entropy: bool
+    ) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor, torch.Tensor | None]:
         """Of (prompt, answer) rows: each answer token's (row, column), its log-probability, the entropy before it."""
         tree = TokenTree()
         predicting: dict[int, int] = {}  # node -> place among those that get logits
@@ -183,12 +183,16 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         with self.accelerator.autocast():
             logits = tree_logits(self.accelerator.unwrap_model(model), tree, list(predicting), call=model)
         rows_of, columns, places, tokens = torch.tensor(found, device=logits.device).unbind(dim=1)
-        logps, entropies = token_logps(logits, places, tokens, self.temperature)
-        if self.entropy_of_answers:
-            edges = {(place, self._choice(token)) for _, _, place, token in found} | self._other_answers(rows, found)
-            at, among = torch.tensor(sorted(edges), device=logits.device).unbind(dim=1)
-            entropies = choice_entropies(logits, at, among, self.temperature)
-        return (rows_of, columns), logps, entropies[places]
+        where = rows_of, columns
+        if compute_entropy and not self.entropy_of_answers:
+            logps, entropies = token_logps_and_entropies(logits, places, tokens, self.temperature)
+            return where, logps, entropies[places]
+        logps = token_logps(logits, places, tokens, self.temperature)
+        if not compute_entropy:
+            return where, logps, None
+        edges = {(place, self._choice(token)) for _, _, place, token in found} | self._other_answers(rows, found)
+        at, among = torch.tensor(sorted(edges), device=logits.device).unbind(dim=1)
+        return where, logps, choice_entropies(logits, at, among, self.temperature)[places]
 
     def _choice(self, token: int) -> int:
         """What stands for a token where it is chosen."""

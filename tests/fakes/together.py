@@ -97,7 +97,9 @@ def run(model_dir, output_dir, case):
                 weight.copy_(torch.randn(weight.shape, generator=generator) / 10)
     trees = []
     score = trainer._score_tree
-    trainer._score_tree = lambda model, rows: trees.append(len({str(row) for row in rows})) or score(model, rows)
+    trainer._score_tree = lambda model, rows, *how: (
+        trees.append(len({str(row) for row in rows})) or score(model, rows, *how)
+    )
     trainer.train()
     return {
         "gradients": found.updates,

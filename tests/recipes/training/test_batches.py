@@ -77,12 +77,12 @@ def test_out_of_memory_halves_the_parts_and_loses_nothing(tiny_model_dir, tmp_pa
     trainer, found = make(tiny_model_dir, tmp_path / "short", rows, **options)
     trainer.tokens_per_tree, calls, score = 256, [], trainer._score_tree
 
-    def short_of_memory(model, own):
+    def short_of_memory(model, own, compute_entropy):
         calls.append(len(own))
         if trainer.tokens_per_tree > 64:
-            score(model, own)[1].sum().backward()  # it had begun
+            score(model, own, compute_entropy)[1].sum().backward()  # it had begun
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return score(model, own)
+        return score(model, own, compute_entropy)
 
     monkeypatch.setattr(trainer, "_score_tree", short_of_memory)
     trainer.train()
