@@ -18,8 +18,8 @@ from transformers import TrainingArguments
 from trl import GRPOConfig
 
 from poker_env.files import write_atomically
-from recipes.options.config import CISPO_BOUND, ExploitConfig
-from recipes.options.trl_options import REFUSED, SET, WORKS, default_of
+from recipes.options.config import ExploitConfig
+from recipes.options.trl_options import CISPO_BOUND, REFUSED, SET, WORKS, default_of
 
 PAGE = Path(__file__).with_name("configuration.md")
 

@@ -137,6 +137,7 @@ def train(config: ExploitConfig, command: str) -> None:
         f"{config.num_epochs} epochs of {config.episodes_per_epoch} hands, {config.rows_per_epoch} rows each, "
         f"on {trainer.accelerator.device}"
     )
+    console.print(str(trainer.memory), soft_wrap=True)
     start = Path(config.adapter) if config.adapter else None
     on_main(lambda: write_run_record(folder, config, rollout.villain, command))
     before = judge(trainer, rollout, folder / "evaluation_before", command, start, again=not config.resume)
@@ -173,7 +174,7 @@ def make_trainer(
     tokenizer: PreTrainedTokenizerBase,
     rollout: Rollout,
     callbacks: Sequence[TrainerCallback] = (),
-) -> GRPOTrainer:
+) -> TreeTrainer:
     """A `GRPOTrainer` around the rollout: it goes on with the model's adapter, or puts a new one on it.
 
     Where `beta` is above 0, KL is measured to where it starts: to a copy of the adapter, or to the model.

@@ -46,9 +46,11 @@ from recipes.options.config import ExploitConfig, parse_config
 from recipes.options.early import check_early, check_machine
 from recipes.runs.checkpoints import save_adapter
 from recipes.runs.record import WARM_START
+from recipes.training.batches import cut
 from recipes.training.exact_watch import ExactWatch, describe
 from recipes.training.imitation import Demonstration, Imitated, examples_of
 from recipes.training.imitation_loss import Example, divergence
+from recipes.training.in_parts import FitsIntoMemory
 from recipes.training.processes import (
     everywhere,
     expect_gradients,
@@ -118,6 +120,7 @@ def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Co
         f" ({len(decisions)} decisions in {config.warm_start_hands} hands against {villain.name})"
     )
     trainer = ImitationTrainer(config, model, tokenizer, examples, [_Progress(console)])
+    console.print(str(trainer.memory), soft_wrap=True)
     trainer.train()
     adapted = trainer.accelerator.unwrap_model(trainer.model)
 
@@ -162,11 +165,11 @@ def legal_rate(hero: LLMPlayer, observations: Sequence[Observation]) -> float:
     return float(np.mean([sum(policy.values()) for policy in hero.policy(observations[::step])]))
 
 
-class ImitationTrainer(SFTTrainer):
+class ImitationTrainer(FitsIntoMemory, SFTTrainer):
     """Supervised fine-tuning on whole distributions over answers instead of single ones.
 
     Its loss is the divergence from them, in nats, of which what names no action counts more with every step, at last
-    `LEGALITY` times. A batch is forwarded as one tree of tokens.
+    `LEGALITY` times. A batch is forwarded as trees of tokens, as large as there is memory for.
     """
 
     def __init__(
@@ -234,12 +237,24 @@ class ImitationTrainer(SFTTrainer):
         model: Any,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """The batch's mean."""
-        base = self.accelerator.unwrap_model(model)
-        whole, astray = divergence(base, inputs["examples"], self._sampling_temperature, call=model)
-        return inputs["weight"] * (whole + (LEGALITY - 1) * self.state.global_step / self.state.max_steps * astray)
+        examples = sorted(
+            inputs["examples"], key=lambda example: example.prompt_ids
+        )  # what begins alike lies together
+        texts = [[(example.prompt_ids, answer) for answer in example.answers] for example in examples]
+        parts = [[examples[place] for place in places] for places in cut(texts, self.tokens_per_tree)]
+        base, legality = (
+            self.accelerator.unwrap_model(model),
+            (LEGALITY - 1) * self.state.global_step / self.state.max_steps,
+        )
+
+        def loss_of(part: Sequence[Example]) -> torch.Tensor:
+            whole, astray = divergence(base, part, self._sampling_temperature, call=model)
+            return inputs["weight"] * len(part) / len(examples) * (whole + legality * astray)
+
+        return self.sum_of_parts(model, parts, loss_of)
 
 
 def batches_of(count: int, size: int, steps: int, seed: int) -> list[list[int]]:

@@ -28,10 +28,21 @@ from poker_env.menu import POT_FRACTIONS, longest_menu
 from poker_env.player_specs import expand_home
 from poker_env.players.mixture import mixture_spec
 from poker_env.players.poker_config import PokerConfig
+from recipes.options.adapter import ALL_LINEAR, lora_config
 from recipes.options.given import find_config, read_command_line, read_config, shipped_configs
 from recipes.options.launcher import TIMEOUT, refuse_other_ways
 from recipes.options.report_to import check_trackers, tell_nobody
-from recipes.options.trl_options import PATHS, SET, check_bounds, check_choices, default_of, refuse, refuse_overwritten
+from recipes.options.trl_options import (
+    CISPO_BOUND,
+    PATHS,
+    SET,
+    check_bounds,
+    check_choices,
+    check_cispo,
+    default_of,
+    refuse,
+    refuse_overwritten,
+)
 from recipes.options.values import chosen, converted, shown
 from reward_fns import RewardSpec, read_reward, reward_list
 
@@ -39,14 +50,7 @@ tell_nobody()
 
 SWITCHES = tuple(switch.name for switch in fields(Switches))
 
-CISPO_BOUND = 5.0
-"""What `loss_type: cispo` caps the probability ratio at: TRL would take `epsilon`, a fifth of every gradient."""
-
 DEFAULT_REWARDS = ("chips", "illegal")
-
-NO_ADAPTERS = r".*\.((mamba|mixer)\.out_proj|router)"
-"""Linear layers that an adapter can't go on: a state space's kernels read that one's weights past it, and routers give
-more than one tensor."""
 
 MOST_ROWS = {"kuhn": 32, "leduc": 512}
 """More than the distinct legal decisions of an epoch, however many hands: 24 in Kuhn, 457 in 4,096 hands of Leduc."""
@@ -96,7 +100,7 @@ class ExploitConfig(GRPOConfig):
     lora_alpha: int = field(default=32, metadata={"help": "its scale: alpha / r multiplies the adapter's output"})
     lora_dropout: float = field(default=0.0, metadata={"help": "its dropout"})
     lora_target_modules: list[str] = field(
-        default_factory=lambda: ["all-linear"], metadata={"help": "layers it is put on"}
+        default_factory=lambda: [ALL_LINEAR], metadata={"help": "layers it is put on"}
     )
 
     # Where hero starts
@@ -260,16 +264,7 @@ class ExploitConfig(GRPOConfig):
 
     def lora(self) -> LoraConfig:
         """The adapter to put on the model."""
-        all_linear = self.lora_target_modules == ["all-linear"]
-        warnings.filterwarnings("ignore", message="You have passed exclude_modules=.* but no modules were excluded")
-        return LoraConfig(
-            r=self.lora_r,
-            lora_alpha=self.lora_alpha,
-            lora_dropout=self.lora_dropout,
-            target_modules="all-linear" if all_linear else self.lora_target_modules,
-            exclude_modules=NO_ADAPTERS if all_linear else None,
-            task_type="CAUSAL_LM",
-        )
+        return lora_config(self.lora_r, self.lora_alpha, self.lora_dropout, self.lora_target_modules)
 
     def model_dtype(self) -> torch.dtype:
         """What the model is loaded as; the adapter's weights are float32 all the same."""
@@ -348,7 +343,7 @@ class ExploitConfig(GRPOConfig):
                 f"importance_sampling_level {self.importance_sampling_level}, leave one out"
             )
         if self.loss_type == "cispo":
-            self._check_cispo()
+            check_cispo(vars(self))
         for name, schedules in (
             ("warmup_steps", ("constant",)),
             ("lr_scheduler_kwargs", ("constant", "constant_with_warmup")),
@@ -361,16 +356,6 @@ class ExploitConfig(GRPOConfig):
         check_trackers(self.report_to)
         if self.villain.startswith(("llm:", "human")):
             raise UserError(f"villain {self.villain!r} can't be trained against: name a bot")
-
-    def _check_cispo(self) -> None:
-        if self.epsilon_high is not None and self.epsilon_high < 1:
-            raise UserError(
-                f"epsilon_high {self.epsilon_high} is what loss_type cispo caps the probability ratio at, and so "
-                f"every gradient: leave it out, for {CISPO_BOUND:g}, or set it above 1"
-            )
-        for name, default in (("epsilon", GRPOConfig.epsilon), ("delta", GRPOConfig.delta)):
-            if getattr(self, name) != default:
-                raise UserError(f"{name} {getattr(self, name)} does nothing with loss_type cispo: set epsilon_high")
 
 
 SHORTHANDS = {"villain": mixture_spec, "rewards": reward_list}

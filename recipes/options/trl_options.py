@@ -13,6 +13,7 @@ from typing import Any
 
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
+from trl import GRPOConfig
 
 from poker_env.errors import UserError
 from poker_env.prompts import STYLES
@@ -181,6 +182,9 @@ REFUSED = {
 }
 """What would do nothing, or something wrong, and why."""
 
+CISPO_BOUND = 5.0
+"""What `loss_type: cispo` caps the probability ratio at: TRL would take `epsilon`, a fifth of every gradient."""
+
 BASELINES = ("batch_mean", "leave_one_out")
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -277,6 +281,18 @@ def check_bounds(values: Mapping[str, Any], world: int) -> None:
     for name, limit in ABOVE.items():
         if values[name] is not None and values[name] <= limit:
             raise UserError(f"{name} {shown(values[name])} must be above {limit}")
+
+
+def check_cispo(values: Mapping[str, Any]) -> None:
+    """Raise `UserError` for what makes no sense with `loss_type: cispo`."""
+    if values["epsilon_high"] is not None and values["epsilon_high"] < 1:
+        raise UserError(
+            f"epsilon_high {values['epsilon_high']} is what loss_type cispo caps the probability ratio at, and so "
+            f"every gradient: leave it out, for {CISPO_BOUND:g}, or set it above 1"
+        )
+    for name, default in (("epsilon", GRPOConfig.epsilon), ("delta", GRPOConfig.delta)):
+        if values[name] != default:
+            raise UserError(f"{name} {values[name]} does nothing with loss_type cispo: set epsilon_high")
 
 
 def default_of(field: Field[Any]) -> Any:

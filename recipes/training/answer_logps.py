@@ -15,12 +15,20 @@ PLACES = 64
 """Places worked on at a time."""
 
 
-def token_logps(logits: Tensor, places: Tensor, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probability (n,) of a token at a place, for n of each; and the entropy (places,) of each place.
+def token_logps(logits: Tensor, places: Tensor, tokens: Tensor, temperature: float) -> Tensor:
+    """Log-probability (n,) of a token at a place, for n of each, in nats, float32.
 
-    Of softmax(logits / temperature), `logits` being (places, vocabulary). In nats, float32.
+    Of softmax(logits / temperature), `logits` being (places, vocabulary).
     """
-    logps, entropies = _TokenLogps.apply(logits, places, tokens, temperature)
+    logps: Tensor = _TokenLogps.apply(logits, places, tokens, temperature, False)[0]
+    return logps
+
+
+def token_logps_and_entropies(
+    logits: Tensor, places: Tensor, tokens: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """The same; and the entropy (places,) of each place over the whole vocabulary."""
+    logps, entropies = _TokenLogps.apply(logits, places, tokens, temperature, True)
     return logps, entropies
 
 
@@ -43,32 +51,37 @@ class _TokenLogps(torch.autograd.Function):
     """Keeps the logits, and makes distributions of them a few at a time."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, places: Tensor, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, logits: Tensor, places: Tensor, tokens: Tensor, temperature: float, with_entropies: bool
+    ) -> tuple[Tensor, Tensor | None]:
         norms, entropies = [], []
         for own in logits.detach().split(PLACES):
             scaled = own.float() / temperature
             highest = scaled.amax(dim=-1)
-            logps = scaled.log_softmax(dim=-1)
             norms.append(torch.stack((highest, (scaled - highest[:, None]).exp().sum(dim=-1).log())))
-            entropies.append(-(logps.exp() * logps.clamp(min=-1e4)).sum(dim=-1))
-        norm, entropy = torch.cat(norms, dim=1), torch.cat(entropies)
+            if with_entropies:
+                logps = _normed(scaled, norms[-1][..., None])
+                entropies.append(-(logps.exp() * logps.clamp(min=-1e4)).sum(dim=-1))
+        norm, entropy = torch.cat(norms, dim=1), torch.cat(entropies) if with_entropies else None
         ctx.temperature = temperature
         ctx.save_for_backward(logits, places, tokens, norm, entropy)
         return _normed(logits[places, tokens].float() / temperature, norm[:, places]), entropy
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         logits, places, tokens, norm, entropy = ctx.saved_tensors
         of_logps, of_entropy = gradients
-        whole = torch.zeros_like(entropy).index_add_(0, places, of_logps)
+        whole = torch.zeros_like(norm[0]).index_add_(0, places, of_logps)
         found = torch.empty_like(logits)
         for own in torch.arange(len(logits), device=logits.device).split(PLACES):
             logps = _normed(logits[own].float() / ctx.temperature, norm[:, own, None])
-            # d entropy / d logit = -p (log p + entropy)
-            outer = whole[own, None] + of_entropy[own, None] * (logps.clamp(min=-1e4) + entropy[own, None])
+            outer = whole[own, None]
+            if entropy is not None:
+                # d entropy / d logit = -p (log p + entropy)
+                outer = outer + of_entropy[own, None] * (logps.clamp(min=-1e4) + entropy[own, None])
             found[own] = (-logps.exp() * outer / ctx.temperature).to(found.dtype)
         found.index_put_((places, tokens), (of_logps / ctx.temperature).to(found.dtype), accumulate=True)
-        return found, None, None, None
+        return found, None, None, None, None
 
 
 def _normed(scaled: Tensor, norm: Tensor) -> Tensor:

@@ -94,20 +94,31 @@ def in_parts(batch: Inputs, tokens: int) -> list[Inputs]:
     All processes call it together, and have as many parts with as many rows, some of which weigh nothing.
     """
     texts = texts_of(batch)
-    parts: list[list[int]] = [[]]
-    tree = TokenTree()
-    for rows in _by_prompt(texts, sorted(range(len(texts)), key=texts.__getitem__)).values():
-        _grow(tree, [texts[row] for row in rows])
-        if parts[-1] and len(tree) > tokens:
-            parts.append([])
-            tree = TokenTree()
-            _grow(tree, [texts[row] for row in rows])
-        parts[-1] += rows
+    prompts = list(_by_prompt(texts, sorted(range(len(texts)), key=texts.__getitem__)).values())
+    cuts = cut([[texts[row] for row in rows] for rows in prompts], tokens)
+    parts = [[row for place in own for row in prompts[place]] for own in cuts]
     if processes() == 1:
         return [_filled(batch, own, len(own)) for own in parts]
     sizes = [max(own) for own in zip_longest(*everywhere([len(own) for own in parts]), fillvalue=0)]
     parts += [[]] * (len(sizes) - len(parts))
     return [_filled(batch, own, size) for own, size in zip(parts, sizes, strict=True)]
+
+
+def cut(groups: Iterable[Sequence[tuple[Sequence[int], Sequence[int]]]], tokens: int) -> list[list[int]]:
+    """Places of groups of (prompt, answer) texts by part: neighbours, none more than so many tokens as a tree.
+
+    But for a group that is larger than that, which is a part of its own.
+    """
+    parts: list[list[int]] = [[]]
+    tree = TokenTree()
+    for place, texts in enumerate(groups):
+        _grow(tree, texts)
+        if parts[-1] and len(tree) > tokens:
+            parts.append([])
+            tree = TokenTree()
+            _grow(tree, texts)
+        parts[-1].append(place)
+    return parts
 
 
 def texts_of(batch: Inputs) -> list[Text]:
@@ -132,6 +143,6 @@ def _by_prompt(texts: Sequence[Text], rows: Iterable[int]) -> dict[Ids, list[int
     return found
 
 
-def _grow(tree: TokenTree, texts: Iterable[Text]) -> None:
+def _grow(tree: TokenTree, texts: Iterable[tuple[Sequence[int], Sequence[int]]]) -> None:
     for prompt, answer in texts:
         tree.add(tree.add(-1, prompt), answer)

@@ -164,7 +164,7 @@ class LuckRemover:
         if not self.switches.all_action:
             return [[row] for row in given]
         return [
-            [replace(row, decisions=0), *self._menu(decision.answer, own.actions, row, hero)]
+            [replace(row, decisions=0, texts=0), *self._menu(decision.answer, own.actions, row, hero)]
             for decision, own, row in zip(hand.hero_decisions, credit.decisions, given, strict=True)
         ]
 

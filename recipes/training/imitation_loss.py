@@ -11,6 +11,7 @@ import torch
 
 from poker_env.language_model.forward import tree_logits
 from poker_env.language_model.token_tree import TokenTree
+from recipes.training.answer_logps import token_logps
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,9 @@ def divergence(
                     node = tree.add(node, (token,))
     edges = [(row, *edge) for row, following in enumerate(expected.values()) for edge in following.items()]
     logits = tree_logits(model, tree, list(expected), call)
-    logps = torch.log_softmax(logits.float() / temperature, dim=-1)
-    rows, tokens, weights = (torch.tensor(column, device=logps.device) for column in zip(*edges, strict=True))
-    followed = logps[rows, tokens]
-    reached = torch.zeros(len(logps), device=logps.device).index_add(0, rows, weights)
+    rows, tokens, weights = (torch.tensor(column, device=logits.device) for column in zip(*edges, strict=True))
+    followed = token_logps(logits, rows, tokens, temperature)
+    reached = torch.zeros(len(logits), device=logits.device).index_add(0, rows, weights)
     legal = torch.zeros_like(reached).index_add(0, rows, followed.exp())
     astray = -(reached * legal.clamp(min=1e-30).log()).sum()
     negentropy = sum(p * math.log(p) for example in examples for p in example.probabilities if p > 0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
+from poker_env.errors import note
 from poker_env.language_model.forward import base_of, tree_logits
 from poker_env.language_model.self_check import some_texts
 from poker_env.language_model.token_tree import TokenTree
@@ -21,6 +23,9 @@ FEWEST_TOKENS = 256
 
 SHARE = 0.6
 """Of the memory that is left, for what backpropagation needs; the gradients on their way need some, too."""
+
+OPTIMIZER = 3
+"""Numbers beside each of the adapter's: its gradient and Adam's two means."""
 
 TRIED = 64
 """Tokens that are forwarded to see what is kept of each."""
@@ -35,11 +40,64 @@ LIMITS = (
 """Where a container's limit, and what is used of it, can be read."""
 
 
-def tokens_that_fit(model: Any) -> int:
-    """Tokens of a tree that can be forwarded and backpropagated at once, on a model's device."""
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that training is going to take on a model's device."""
+
+    weights: int
+    """Those that stay as they are."""
+    adapter: int
+    """Those that are trained, their gradients, and what the optimizer keeps of them."""
+    per_token: int
+    """What is kept of a token until its gradient is backpropagated, but for the logits."""
+    tokens: int
+    """How many are forwarded and backpropagated at once."""
+    program: int
+    """What the process holds beside the model: libraries, and the opponent's tables; 0 on a GPU."""
+
+    @property
+    def activations(self) -> int:
+        """What is kept of so many tokens, and the gradients on their way."""
+        return int(self.tokens * self.per_token / SHARE)
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.adapter + self.activations + self.program
+
+    def __str__(self) -> str:
+        parts = [("weights", self.weights), ("adapter and optimizer", self.adapter)]
+        parts += [(f"{self.tokens:,} tokens at a time", self.activations)]
+        parts += [("libraries and tables", self.program)] if self.program else []
+        named = ", ".join(f"{name} {own / 1e9:.2g}" for name, own in parts)
+        return f"memory: about {self.total / 1e9:.2g} GB ({named})"
+
+
+def estimated(model: Any) -> Memory:
+    """What training a model takes, with as many tokens at a time as there is room for.
+
+    A note says where there is none for the fewest.
+    """
     device = base_of(model).device
-    room = int(SHARE * available_bytes(device) / max(1, bytes_per_token(model)))
-    return max(FEWEST_TOKENS, min(MOST_TOKENS.get(device.type, MOST_TOKENS["cuda"]), room))
+    each, free = max(1, bytes_per_token(model)), available_bytes(device)
+    room = int(SHARE * free / each)
+    if room < FEWEST_TOKENS:
+        needed = FEWEST_TOKENS * each / SHARE
+        note(
+            f"memory may not suffice: {FEWEST_TOKENS} tokens at a time take about {needed / 1e9:.2g} GB, and "
+            f"{free / 1e9:.2g} GB are free: make room, or take a smaller model"
+        )
+    sizes: dict[bool, int] = {True: 0, False: 0}
+    for weight in model.parameters():
+        sizes[weight.requires_grad] += weight.nbytes
+    held = psutil.Process().memory_info().rss if device.type == "cpu" else 0
+    return Memory(
+        weights=sizes[False],
+        adapter=(1 + OPTIMIZER) * sizes[True],
+        per_token=each,
+        tokens=max(FEWEST_TOKENS, min(MOST_TOKENS.get(device.type, MOST_TOKENS["cuda"]), room)),
+        program=max(0, held - sum(sizes.values())),
+    )
 
 
 def bytes_per_token(model: Any) -> int:

@@ -52,7 +52,10 @@ class EpochHands:
     rows: int
     """Rows they were merged into."""
     tokens_saved: float
-    """Share of those decisions' tokens that training did not forward, because they were merged or had one prompt."""
+    """Share of their texts' tokens that training did not forward, because rows were merged or had one prompt.
+
+    A text is a decision's prompt and an answer: the one given, or with the all-action gradient each of the menu's.
+    """
 
 
 class Rollout:
@@ -178,7 +181,7 @@ class Rollout:
             rows=len(trained),
             tokens_saved=_saved(
                 sum(map(len, {row.prompt_ids for row in trained})) + sum(len(row.completion_ids) for row in trained),
-                sum(row.tokens * row.decisions for row in trained),
+                sum(row.tokens * row.texts for row in trained),
             ),
         )
 

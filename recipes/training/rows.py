@@ -39,6 +39,8 @@ class Row:
     """One number per reward function, the decisions' sum: their returns less a baseline, then their advantages."""
     decisions: float = 1
     """How many decisions the row stands for, on average; 0: none beside those of rows like it."""
+    texts: int = 1
+    """How many decisions' answers were merged into it, each a text to forward, however probable it was."""
     logp: float = math.nan
     """Log-probability that the answer was drawn with; not a number where that isn't known."""
 
@@ -138,6 +140,7 @@ def merge(rows: Sequence[Row]) -> list[Row]:
             *ids,
             credit=tuple(map(sum, zip(*(row.credit for row in group), strict=True))),
             decisions=sum(row.decisions for row in group),
+            texts=sum(row.texts for row in group),
             logp=group[-1].logp,
         )
         for ids, group in alike.items()

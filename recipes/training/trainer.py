@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from trl import GRPOTrainer
 
-from poker_env.errors import note
 from poker_env.language_model.forward import tree_logits
 from poker_env.language_model.token_tree import TokenTree
 from recipes.options.config import ExploitConfig
-from recipes.training.answer_logps import choice_entropies, token_logps
+from recipes.training.answer_logps import choice_entropies, token_logps, token_logps_and_entropies
 from recipes.training.batches import Inputs, Text, in_parts, regrouped, texts_of
-from recipes.training.memory import tokens_that_fit
-from recipes.training.processes import processes, total
+from recipes.training.in_parts import FitsIntoMemory
+from recipes.training.processes import total
 from recipes.training.rollout import Rollout
 from recipes.training.rows import Ids
 
@@ -26,9 +25,6 @@ from recipes.training.rows import Ids
 warnings.filterwarnings("ignore", message="Could not find a config file in|Unable to fetch remote file", module="peft")
 # What accelerate and the stock trainer know this option by, torch is about to rename.
 warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
-
-LEAST_TOKENS = 128
-"""As few tokens at a time don't make memory suffice."""
 
 SUMS = {"entropy", "kl", "policy_loss"}
 """A batch's figures to which its parts add up; others are means over tokens."""
@@ -43,7 +39,7 @@ Rows = Sequence[Text]
 """(prompt, answer), token ids."""
 
 
-class TreeTrainer(GRPOTrainer):
+class TreeTrainer(FitsIntoMemory, GRPOTrainer):
     """What rows share at their beginning is forwarded once, and only the answers' tokens get logits.
 
     Both make rows cheap: the answers to one prompt cost hardly more than one of them, and without Triton the stock
@@ -60,8 +56,6 @@ class TreeTrainer(GRPOTrainer):
         self.end_ids = tuple(end_ids)
         self.entropy_of_answers = "all_action" in args.variance_reduction
         """Whether entropy is that of the choice among an epoch's answers to a prompt, not of the whole vocabulary."""
-        self.tokens_per_tree = tokens_that_fit(self.model)
-        """How large a tree is that is forwarded and backpropagated at once."""
         self._elsewhere: Mapping[Ids, Sequence[Ids]] = {}
         """By prompt, answers to it that another process has the rows of."""
 
@@ -102,24 +96,6 @@ class TreeTrainer(GRPOTrainer):
             self._metrics["train"][f"poker/{name}"].append(value)
         return output
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """The stock trainer's; where memory doesn't suffice it is taken again, with half as large a part at a time."""
-        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
-        before = [None if weight.grad is None else weight.grad.clone() for weight in weights]
-        while True:
-            logged = {name: len(values) for name, values in self._metrics["train"].items()}
-            try:
-                return super().training_step(*args, **kwargs)
-            except torch.OutOfMemoryError:
-                if processes() > 1 or self.tokens_per_tree < LEAST_TOKENS:
-                    raise
-            self.tokens_per_tree //= 2
-            note(f"out of memory: going on with {self.tokens_per_tree} tokens at a time")
-            for name, values in self._metrics["train"].items():
-                del values[logged.get(name, 0) :]
-            for weight, gradient in zip(weights, before, strict=True):
-                weight.grad = None if gradient is None else gradient.clone()
-
     def _compute_loss(self, model: Any, inputs: Inputs) -> torch.Tensor:
         """The stock trainer's loss, a part of the batch's rows at a time; all parts but the last are backpropagated.
 
@@ -127,13 +103,7 @@ class TreeTrainer(GRPOTrainer):
         """
         parts, metrics = in_parts(inputs, self.tokens_per_tree), self._metrics["train"]
         logged = {name: len(values) for name, values in metrics.items()}
-        before = torch.zeros((), device=self.accelerator.device)
-        for part in parts[:-1]:
-            with self.accelerator.no_sync(model):
-                loss = self._loss_of_part(model, part)
-                self.accelerator.backward(loss)  # scaled for accumulation already
-            before += loss.detach()
-        loss = before + self._loss_of_part(model, parts[-1])
+        loss = self.sum_of_parts(model, parts, lambda part: self._loss_of_part(model, part))
         shares = total(torch.stack([(part["completion_mask"] * part["tool_mask"]).sum() for part in parts]))
         shares = shares / shares.sum().clamp(min=1e-9)
         for name, values in metrics.items():
@@ -191,16 +161,16 @@ class TreeTrainer(GRPOTrainer):
         ]
         logps = torch.zeros(len(rows), logits_to_keep, device=input_ids.device)
         entropies = torch.zeros_like(logps) if compute_entropy else None
-        where, own_logps, own_entropies = self._score_tree(model, rows)
+        where, own_logps, own_entropies = self._score_tree(model, rows, compute_entropy)
         logps = logps.index_put(where, own_logps)
-        if entropies is not None:
+        if entropies is not None and own_entropies is not None:
             entropies = entropies.index_put(where, own_entropies)
         self._logps = logps.detach().sum(dim=1)
         return logps, entropies, None
 
     def _score_tree(
-        self, model: Any, rows: Rows
-    ) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor, torch.Tensor]:
+        self, model: Any, rows: Rows, compute_entropy: bool
+    ) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor, torch.Tensor | None]:
         """Of (prompt, answer) rows: each answer token's (row, column), its log-probability, the entropy before it."""
         tree = TokenTree()
         predicting: dict[int, int] = {}  # node -> place among those that get logits
@@ -213,12 +183,16 @@ class TreeTrainer(GRPOTrainer):
         with self.accelerator.autocast():
             logits = tree_logits(self.accelerator.unwrap_model(model), tree, list(predicting), call=model)
         rows_of, columns, places, tokens = torch.tensor(found, device=logits.device).unbind(dim=1)
-        logps, entropies = token_logps(logits, places, tokens, self.temperature)
-        if self.entropy_of_answers:
-            edges = {(place, self._choice(token)) for _, _, place, token in found} | self._other_answers(rows, found)
-            at, among = torch.tensor(sorted(edges), device=logits.device).unbind(dim=1)
-            entropies = choice_entropies(logits, at, among, self.temperature)
-        return (rows_of, columns), logps, entropies[places]
+        where = rows_of, columns
+        if compute_entropy and not self.entropy_of_answers:
+            logps, entropies = token_logps_and_entropies(logits, places, tokens, self.temperature)
+            return where, logps, entropies[places]
+        logps = token_logps(logits, places, tokens, self.temperature)
+        if not compute_entropy:
+            return where, logps, None
+        edges = {(place, self._choice(token)) for _, _, place, token in found} | self._other_answers(rows, found)
+        at, among = torch.tensor(sorted(edges), device=logits.device).unbind(dim=1)
+        return where, logps, choice_entropies(logits, at, among, self.temperature)[places]
 
     def _choice(self, token: int) -> int:
         """What stands for a token where it is chosen."""

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-import recipes.training.trainer
 from poker_env.language_model.loading import load_model, load_tokenizer
 from recipes import cli
 from recipes.options.config import parse_config
 from recipes.train import make_trainer
+from recipes.training import memory
 from recipes.training.processes import everywhere, is_main, part, processes
 from recipes.training.rollout import Rollout
 from recipes.training.rows import Row, deal_out, to_trl, training_rows
@@ -97,7 +97,9 @@ def run(model_dir, output_dir, case):
                 weight.copy_(torch.randn(weight.shape, generator=generator) / 10)
     trees = []
     score = trainer._score_tree
-    trainer._score_tree = lambda model, rows: trees.append(len({str(row) for row in rows})) or score(model, rows)
+    trainer._score_tree = lambda model, rows, *how: (
+        trees.append(len({str(row) for row in rows})) or score(model, rows, *how)
+    )
     trainer.train()
     return {
         "gradients": found.updates,
@@ -112,11 +114,11 @@ def run(model_dir, output_dir, case):
 
 @contextlib.contextmanager
 def small_trees(tokens):
-    usual, recipes.training.trainer.tokens_that_fit = recipes.training.trainer.tokens_that_fit, lambda model: tokens
+    usual, memory.FEWEST_TOKENS, memory.MOST_TOKENS = (memory.FEWEST_TOKENS, memory.MOST_TOKENS), 1, {"cuda": tokens}
     try:
         yield
     finally:
-        recipes.training.trainer.tokens_that_fit = usual
+        memory.FEWEST_TOKENS, memory.MOST_TOKENS = usual
 
 
 def run_all(model_dir, output_dir, cases):

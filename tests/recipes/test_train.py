@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -311,7 +312,10 @@ def test_a_resumed_run_is_not_judged_again_before_training(
     main(arguments(tiny_model_dir, folder, "--resume"))
     assert len(judged) == 1 and (folder / "evaluation" / "report.html").exists()
     before = json.loads((folder / "evaluation_before" / "results.json").read_text())
-    assert f"{before['win_rate']:.1%}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{before['win_rate']:.1%}" in said
+    told = re.search(r"\nmemory: about [\d.]+ GB \(weights [^\n]*, 512 tokens at a time [^\n]*\)\n", said)
+    assert told and told.start() < said.index("resuming from")
     (folder / "final").rename(tmp_path / "gone")
     main(arguments(tiny_model_dir, folder, "--resume", "--eval_hands", "24"))
     assert len(judged) == 3

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from made_trainer import Gradients
 from safetensors.numpy import load_file
 
 from poker_env.errors import UserError
@@ -17,6 +18,7 @@ from poker_env.player_specs import make_player
 from poker_env.players.llm import load_llm_player
 from poker_env.state import HandState
 from poker_env.table import play
+from recipes import warm_start
 from recipes.options.config import parse_config
 from recipes.training.imitation import Imitated, examples_of
 from recipes.training.imitation_loss import Example, divergence
@@ -98,6 +100,56 @@ def test_going_astray_counts_more_with_every_step(step, times, tiny_model_dir, t
     whole, astray = divergence(trainer.model, examples, config.temperature)
     loss = trainer.compute_loss(trainer.model, {"examples": examples, "weight": 1.0})
     assert loss.item() == pytest.approx((whole + (times - 1) * astray).item(), rel=1e-5)
+
+
+def imitating(tiny_model_dir, folder, tokens):
+    """A trainer on ten examples, so many tokens at a time, and what records its gradients."""
+    config = parse_config(
+        [*arguments(tiny_model_dir, folder), "--warm_start_steps", "2", "--warm_start_batch_size", "10"]
+    )
+    base, tokenizer = load_model(str(tiny_model_dir), torch.float32), load_tokenizer(str(tiny_model_dir))
+    gradients = Gradients()
+    torch.manual_seed(0)
+    trainer = ImitationTrainer(config, base, tokenizer, [*random_examples(0), *random_examples(1)][:10], [gradients])
+    trainer.tokens_per_tree = tokens
+    return trainer, gradients
+
+
+def test_parts_of_a_batch_have_the_gradient_of_the_whole(tiny_model_dir, tmp_path, monkeypatch):
+    found, sizes, usual = [], [], warm_start.divergence
+    monkeypatch.setattr(
+        warm_start, "divergence", lambda m, own, *t, **o: sizes.append(len(own)) or usual(m, own, *t, **o)
+    )
+    for tokens in (10_000, 60, 1):
+        trainer, gradients = imitating(tiny_model_dir, tmp_path, tokens)
+        trainer.train()
+        found.append((gradients.updates, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]))
+    assert sizes[:2] == [10, 10] and sizes[-20:] == 20 * [1] and 4 < len(sizes) - 22 < 20
+    for updates, losses in found[1:]:
+        assert losses == pytest.approx(found[0][1], rel=1e-4)
+        for name, expected in found[0][0][0].items():
+            torch.testing.assert_close(updates[0][name], expected, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(updates[1][name], found[0][0][1][name], rtol=1e-2, atol=1e-3)
+
+
+def test_a_warm_start_that_runs_out_of_memory_goes_on_with_less(tiny_model_dir, tmp_path, monkeypatch, capsys):
+    whole, expected = imitating(tiny_model_dir, tmp_path, 10_000)
+    whole.train()
+    trainer, gradients = imitating(tiny_model_dir, tmp_path, 256)
+    usual = warm_start.divergence
+
+    def short_of_memory(model, examples, *given, **options):
+        found = usual(model, examples, *given, **options)
+        if trainer.tokens_per_tree > 64:
+            found[0].backward()  # it had begun
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return found
+
+    monkeypatch.setattr(warm_start, "divergence", short_of_memory)
+    trainer.train()
+    assert trainer.tokens_per_tree == 64 and "going on with 64 tokens at a time" in capsys.readouterr().err
+    for name, value in expected.updates[0].items():
+        torch.testing.assert_close(gradients.updates[0][name], value, rtol=1e-5, atol=1e-5)
 
 
 def test_a_tree_holds_every_shared_beginning_once():

@@ -69,12 +69,8 @@ def check(options: argparse.Namespace) -> None:
     if options.plain_hands < 2:
         raise UserError(f"--plain-hands {options.plain_hands}: a baseline needs at least two")
     against.check(options)
-    for name in ("num_epochs", "output_dir", "warm_start_player", "resume"):
-        if any(word.partition("=")[0] in (f"--{name}", f"--{name.replace('_', '-')}") for word in options.rest):
-            raise UserError(
-                f"--{name} is no option of a benchmark: an epoch starts from --adapter, --epochs is how many"
-            )
-    parse_config([*train_options(options), "--output_dir", "unused"])
+    against.refuse_given(options.rest)
+    parse_config([*train_options(options), *against.words_of(options.ours), "--output_dir", "unused"])
 
 
 def train_options(options: argparse.Namespace, config: str | None = None) -> list[str]:

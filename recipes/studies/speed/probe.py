@@ -1,11 +1,15 @@
 """Runs a checkout's `recipes/train.py` and measures its epochs from the outside: `python probe.py RECORD OPTIONS…`.
 
-It is run as a file, the checkout being in the PYTHONPATH, and takes nothing of ours for granted but `recipes.train`,
-`recipes.cli` and `poker_env.table.play`, which all versions have; what it times beside them is TRL's and accelerate's.
+Without options it writes the names of those that there are.
+
+It is run as a file, the checkout being in the PYTHONPATH, and takes nothing of ours for granted but `recipes.train`
+with its `ExploitConfig`, `recipes.cli` and `poker_env.table.play`, which all versions have; what it times beside them
+is TRL's and accelerate's.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import json
@@ -184,7 +188,11 @@ def megabytes(maxrss: int) -> float:
 
 
 def main(record: Path, options: Sequence[str]) -> None:
-    """Train by `options` and write what it took."""
+    """Train by `options` and write what it took; without options write the names of those there are."""
+    if not options:
+        known = importlib.import_module("recipes.train").ExploitConfig
+        record.write_text(json.dumps([option.name for option in dataclasses.fields(known)]), encoding="utf-8")
+        return
     probe = Probe()
     probe.install()
     cli, train = (importlib.import_module(f"recipes.{name}") for name in ("cli", "train"))  # the checkout's

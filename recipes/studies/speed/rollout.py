@@ -26,6 +26,7 @@ from poker_env.players.llm import LLMPlayer
 from poker_env.players.poker_config import Answers, PokerConfig
 from poker_env.state import CALL, Observation
 from poker_env.table import play
+from recipes.options.config import parse_config
 from recipes.studies.speed import against
 from recipes.studies.speed.children import in_child
 from recipes.studies.speed.figures import Figure, Figures
@@ -99,6 +100,7 @@ def check(options: argparse.Namespace) -> None:
         parse_shape(options.shape)
     if options.adapter is not None and not (options.adapter / WEIGHTS).is_file():
         raise UserError(f"--adapter {options.adapter} is no adapter: it has no {WEIGHTS}")
+    parse_config([*_hands_of(options), *against.words_of(options.ours), "--output_dir", "unused"])
 
 
 def measure(options: argparse.Namespace) -> Figures:
@@ -118,12 +120,10 @@ def measure(options: argparse.Namespace) -> Figures:
 
 def compare(options: argparse.Namespace, model: str) -> Figures:
     """The hands of an epoch here and at another commit, which no rows to speak of are trained on."""
-    few_rows = ["--rows_per_epoch", "8", "--per_device_train_batch_size", "8"]
-    hands = ["--game", "holdem", "--villain", "cfr", "--episodes_per_epoch", str(options.hands), *few_rows]
     named = ["--adapter", model] if options.adapter else ["--model_name_or_path", model]
     found: Figures = {}
     for name, how in (("free", []), ("menu", ["--variance_reduction", "baseline", "all_action"])):
-        sides = against.compare(options, [*hands, *named, "--seed", str(options.seed), *how])
+        sides = against.compare(options, [*_hands_of(options), *named, *how])
         for unit, count in (("decisions", "decisions"), ("hands", "hands played")):
             speeds = {side: run.mean(count) / run.mean("hands") for side, run in sides.items()}
             found[f"{unit}, {name}"] = Figure(f"{unit}/s", speeds)
@@ -131,6 +131,13 @@ def compare(options: argparse.Namespace, model: str) -> Figures:
             "MB at most", {side: run.peaks["after the hands"] for side, run in sides.items()}
         )
     return found
+
+
+def _hands_of(options: argparse.Namespace) -> list[str]:
+    """The options of `recipes/train.py` for those hands, but for the model."""
+    few_rows = ["--rows_per_epoch", "8", "--per_device_train_batch_size", "8"]
+    hands = ["--episodes_per_epoch", str(options.hands), "--seed", str(options.seed)]
+    return ["--game", "holdem", "--villain", "cfr", *hands, *few_rows]
 
 
 def figures(ours: dict[str, Played], plain: Played) -> Figures:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recipes.training import answer_logps
-from recipes.training.answer_logps import choice_entropies, token_logps
+from recipes.training.answer_logps import choice_entropies, token_logps, token_logps_and_entropies
 
 
 def drawn(dtype=torch.float64, places=9, vocabulary=13, seed=0):
@@ -20,7 +20,7 @@ def drawn(dtype=torch.float64, places=9, vocabulary=13, seed=0):
 def test_logps_and_entropies_are_autograds(temperature, at_once, monkeypatch):
     monkeypatch.setattr(answer_logps, "PLACES", at_once)
     logits, at, tokens = drawn()
-    logps, entropies = token_logps(logits, at, tokens, temperature)
+    logps, entropies = token_logps_and_entropies(logits, at, tokens, temperature)
     whole = (logits / temperature).log_softmax(-1)
     expected, spread = whole[at, tokens], -(whole.exp() * whole).sum(-1)
     torch.testing.assert_close(logps.double(), expected, rtol=1e-5, atol=1e-5)
@@ -29,6 +29,21 @@ def test_logps_and_entropies_are_autograds(temperature, at_once, monkeypatch):
     (own,) = torch.autograd.grad((logps * weights).sum() + (entropies * others).sum(), logits)
     (wanted,) = torch.autograd.grad((expected * weights).sum() + (spread * others).sum(), logits)
     torch.testing.assert_close(own, wanted, rtol=1e-4, atol=1e-4)
+    alone = token_logps(logits, at, tokens, temperature)
+    assert torch.equal(alone, logps)
+    (own,) = torch.autograd.grad((alone * weights).sum(), logits)
+    (wanted,) = torch.autograd.grad(((logits / temperature).log_softmax(-1)[at, tokens] * weights).sum(), logits)
+    torch.testing.assert_close(own, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_entropies_that_nobody_wants_are_not_worked_out():
+    logits, at, tokens = drawn()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        token_logps(logits, at, tokens, 1.0)
+        alone = len(kept)
+        token_logps_and_entropies(logits, at, tokens, 1.0)
+    assert len(kept) - alone == alone + 1
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
@@ -39,7 +54,7 @@ def test_large_logits_cost_no_digits(temperature):
     found = []
     for added in (0, 4096, -4096):
         shifted = (logits + added).requires_grad_()
-        logps, entropies = token_logps(shifted, at, tokens, temperature)
+        logps, entropies = token_logps_and_entropies(shifted, at, tokens, temperature)
         loss = (logps * torch.arange(20.0)).sum() + (entropies * torch.arange(9.0).cos()).sum()
         found.append((logps, entropies, *torch.autograd.grad(loss, shifted)))
     for own in found:
@@ -50,10 +65,13 @@ def test_large_logits_cost_no_digits(temperature):
 
 
 def test_a_token_that_never_comes_has_a_gradient_all_the_same():
-    logits = torch.tensor([[0.0, -torch.inf, 1.0]], requires_grad=True)
-    logps, entropies = token_logps(logits, torch.tensor([0]), torch.tensor([2]), 1.0)
-    (logps.sum() + entropies.sum()).backward()
-    assert logits.grad is not None and logits.grad[0, 1] == 0 and logits.grad.isfinite().all()
+    for numbers in ([0.0, -torch.inf, 1.0], [-torch.inf, 0.0, 1.0]):
+        logits = torch.tensor([numbers], requires_grad=True)
+        logps, entropies = token_logps_and_entropies(logits, torch.tensor([0]), torch.tensor([2]), 1.0)
+        (logps.sum() + entropies.sum()).backward()
+        assert logps.isfinite().all() and entropies.isfinite().all()
+        assert logits.grad is not None and logits.grad.isfinite().all()
+        assert logits.grad[logits == -torch.inf].tolist() == [0]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.4])

@@ -77,12 +77,12 @@ def test_out_of_memory_halves_the_parts_and_loses_nothing(tiny_model_dir, tmp_pa
     trainer, found = make(tiny_model_dir, tmp_path / "short", rows, **options)
     trainer.tokens_per_tree, calls, score = 256, [], trainer._score_tree
 
-    def short_of_memory(model, own):
+    def short_of_memory(model, own, compute_entropy):
         calls.append(len(own))
         if trainer.tokens_per_tree > 64:
-            score(model, own)[1].sum().backward()  # it had begun
+            score(model, own, compute_entropy)[1].sum().backward()  # it had begun
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return score(model, own)
+        return score(model, own, compute_entropy)
 
     monkeypatch.setattr(trainer, "_score_tree", short_of_memory)
     trainer.train()
@@ -104,7 +104,7 @@ def test_what_does_not_fit_in_the_smallest_parts_ends_the_run(tiny_model_dir, tm
         trainer.train()
 
 
-def test_fewer_tokens_fit_into_less_memory(tiny_model_dir, tmp_path, monkeypatch):
+def test_fewer_tokens_fit_into_less_memory(tiny_model_dir, tmp_path, monkeypatch, capsys):
     trainer, _ = make(tiny_model_dir, tmp_path, rows_of([Row((5, 6), (7,), (1.0, 0.0))], 4))
     each = memory.bytes_per_token(trainer.model)
     layers, width = trainer.model.config.num_hidden_layers, trainer.model.config.hidden_size
@@ -112,9 +112,30 @@ def test_fewer_tokens_fit_into_less_memory(tiny_model_dir, tmp_path, monkeypatch
     found = []
     for free in (1e12, 300 * each / memory.SHARE, 1.0):
         monkeypatch.setattr(memory, "available_bytes", lambda device, free=free: free)
-        found.append(memory.tokens_that_fit(trainer.model))
+        found.append(memory.estimated(trainer.model).tokens)
     assert found[0] == memory.MOST_TOKENS["cpu"] and found[2] == memory.FEWEST_TOKENS
     assert found[1] == pytest.approx(300, abs=1)
+    said = capsys.readouterr().err
+    assert "note: memory may not suffice: 256 tokens at a time take about" in said and said.count("\n") == 1
+
+
+def test_an_estimate_counts_weights_by_what_is_made_of_them(tiny_model_dir, tmp_path, monkeypatch):
+    trainer, _ = make(tiny_model_dir, tmp_path, rows_of([Row((5, 6), (7,), (1.0, 0.0))], 4), lora_r=8)
+    found = memory.estimated(trainer.model)
+    trained = sum(w.numel() for w in trainer.model.parameters() if w.requires_grad)
+    assert found.adapter == 4 * 4 * trained  # float32: weight, gradient, two means
+    assert found.weights == 4 * (sum(w.numel() for w in trainer.model.parameters()) - trained)
+    assert found.activations > found.tokens * found.per_token
+    assert found.total == found.weights + found.adapter + found.activations + found.program
+    assert 1e8 < found.program < 1e11  # torch is there
+
+
+def test_an_estimate_is_one_line():
+    found = memory.Memory(500_000_000, 78_000_000, per_token=1_200_000, tokens=512, program=1_100_000_000)
+    parts = "weights 0.5, adapter and optimizer 0.078, 512 tokens at a time 1, libraries and tables 1.1"
+    assert str(found) == f"memory: about 2.7 GB ({parts})"
+    elsewhere = memory.Memory(6_000_000_000, 400_000_000, per_token=3_000_000, tokens=16_384, program=0)
+    assert str(elsewhere).endswith("adapter and optimizer 0.4, 16,384 tokens at a time 82)")
 
 
 def test_a_share_of_the_prompts_is_divided_by_the_tokens_of_all(tiny_model_dir, tmp_path):

@@ -1,5 +1,6 @@
 """What an epoch's hands come to: what each decision is credited with, and the figures of the epoch."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -133,6 +134,21 @@ def test_an_epochs_figures(tiny_model_dir, tmp_path):
     forwarded = sum(map(len, {prompt for prompt, _ in trained})) + sum(length for _, length in trained)
     assert epoch.tokens_saved == pytest.approx(1 - forwarded / sum(np.multiply(lengths, masks)))
     assert 0 < epoch.tokens_saved < 1 and epoch.trained < epoch.decisions
+
+
+@pytest.mark.parametrize("hands", [1, 2, 60])
+def test_tokens_are_saved_by_the_texts_that_were_merged(tiny_model_dir, tmp_path, hands):
+    """Where hardly an answer is legal, too: the rows' weights are far less than the texts that are forwarded."""
+    options = ("--variance_reduction", "baseline", "all_action", "--episodes_per_epoch", str(hands))
+    rollout, output = roll_out(tiny_model_dir, tmp_path, *options, "--rows_per_epoch", "60")
+    rows = zip(output["prompt_ids"], output["completion_ids"], output["env_mask"], strict=True)
+    trained = [(tuple(prompt), tuple(answer)) for prompt, answer, mask in rows if any(mask)]
+    asked = Counter(decision.answer.prompt_ids for hand in rollout.hands for decision in hand.hero_decisions)
+    texts = sum(asked[prompt] * len(prompt + answer) for prompt, answer in trained)
+    forwarded = sum(map(len, {prompt for prompt, _ in trained})) + sum(len(answer) for _, answer in trained)
+    assert sum(sum(mask) / len(mask) for mask in output["env_mask"]) < sum(asked.values())  # some were illegal
+    assert rollout.epoch.tokens_saved == pytest.approx(1 - forwarded / texts)
+    assert 0 <= rollout.epoch.tokens_saved < 1
 
 
 def test_rewards_are_asked_for_once_per_hand(tiny_model_dir, tmp_path, monkeypatch):

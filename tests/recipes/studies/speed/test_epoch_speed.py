@@ -8,11 +8,43 @@ import pytest
 
 from poker_env.errors import UserError
 from recipes import bench, cli
+from recipes.options.config import option_types
+from recipes.options.values import parse_yaml
 from recipes.studies.speed import against, epoch, memory, probe
 from recipes.studies.speed.against import Epochs
 from recipes.studies.speed.epoch import Bare, PlainEpoch
 
+KNOWN = frozenset(option_types())
+
 CLONE = pytest.mark.skipif(not (against.HERE / ".git").exists(), reason="no clone")
+
+
+def versus_head(**options):
+    """What `--against HEAD` and the rest come to."""
+    return argparse.Namespace(**{"against": "HEAD", "epochs": 1, "repeats": 1, "ours": [], "theirs": [], **options})
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """What is to be run, as (here or there, options), and isn't; `known` are the commit's options.
+
+    `read` is the last config.
+    """
+
+    class Runs(list):
+        known, read = KNOWN, None
+
+    found = Runs()
+
+    def measure(options, folder, checkout=against.HERE):
+        if options[:1] == ["--config"]:
+            found.read = parse_yaml(Path(options[1]).read_text(), options[1])
+        found.append(("here" if checkout == against.HERE else "there", list(options)))
+        return epochs(10.0 / len(found))
+
+    monkeypatch.setattr(against, "measure", measure)
+    monkeypatch.setattr(against, "options_known", lambda checkout, folder: found.known)
+    return found
 
 
 @pytest.fixture
@@ -106,6 +138,11 @@ def test_a_commit_that_is_none_ends_in_one_line(command, capsys):
         (["--output-dir=x"], "--output_dir is no option"),
         (["--episodes_per_hour", "3"], "unknown options --episodes_per_hour"),
         (["--config", "nothing.yaml"], "nothing.yaml"),
+        (["--ours", "trained_share", "0.3"], "--ours trained_share 0.3 needs --against COMMIT"),
+        (["--against", "HEAD", "--ours", "traned_share=0.3"], r"no option traned_share \(did you mean trained_share"),
+        (["--against", "HEAD", "--ours", "trained_share", "3"], "trained_share 3.0"),
+        (["--against", "HEAD", "--traned_share", "0.3"], "unknown options --traned_share 0.3"),
+        (["--against", "HEAD", "--theirs", "resume"], "--resume is no option of a benchmark"),
     ],
 )
 def test_mistakes_are_one_line(options, complaint):
@@ -124,17 +161,9 @@ def test_a_commit_is_checked_out_for_a_while():
 
 
 @CLONE
-def test_sides_take_turns_and_the_fastest_run_counts(monkeypatch):
-    runs = []
-
-    def measure(options, folder, checkout=against.HERE):
-        runs.append((checkout == against.HERE, list(options)))
-        return epochs(10.0 / len(runs))
-
-    monkeypatch.setattr(against, "measure", measure)
-    options = argparse.Namespace(against="HEAD", epochs=2, repeats=3)
-    found = against.compare(options, ["--seed", "1"])
-    assert [ours for ours, _ in runs] == [False, *3 * [True, False]]  # the first one compiles
+def test_sides_take_turns_and_the_fastest_run_counts(runs):
+    found = against.compare(versus_head(epochs=2, repeats=3), ["--seed", "1"])
+    assert [side for side, _ in runs] == ["there", *3 * ["here", "there"]]  # the first one compiles
     assert runs[0][1][-8:-4] == ["--num_epochs", "1", "--episodes_per_epoch", "16"]
     assert all(given == ["--seed", "1", "--num_epochs", "2"] for _, given in runs[1:])
     assert found["ours"].processor_seconds == pytest.approx(1_000 / 6)
@@ -142,7 +171,45 @@ def test_sides_take_turns_and_the_fastest_run_counts(monkeypatch):
 
 
 @CLONE
-def test_an_older_commit_gets_an_adapter_that_it_can_read(monkeypatch, tmp_path, capsys):
+def test_what_a_commit_does_not_know_is_left_out_for_it(runs, tmp_path, capsys):
+    config = tmp_path / "new.yaml"
+    kept = {"env": {"X": 1}, "game": "kuhn", "learning_rate": 1e-4, "villain": {"cfr": 0.5, "tag": 0.5}}
+    config.write_text(json.dumps({**kept, "trained_share": 0.3}))
+    runs.known = KNOWN - {"trained_share", "prompt_style", "bf16"}
+    given = ["--prompt-style=brief", "--no_bf16", "--rewards", "chips", "illegal", "--trained", "0.2", "--seed", "3"]
+    own = {"ours": [["menu_fractions", "0.5", "1"]], "theirs": [["per_device_train_batch_size=8"]]}
+    against.compare(versus_head(**own), ["--config", str(config), *given])
+    here = next(given for side, given in runs if side == "here")
+    assert here == ["--config", str(config), *given, "--menu_fractions", "0.5", "1", "--num_epochs", "1"]
+    assert runs.read == kept
+    own_last = ["--per_device_train_batch_size=8", "--num_epochs", "1"]
+    assert runs[-1][1][2:] == ["--rewards", "chips", "illegal", "--seed", "3", *own_last]
+    said = capsys.readouterr().err
+    assert "doesn't know prompt_style, bf16, trained_share: left out for it" in said and said.count("\n") == 1
+
+
+@CLONE
+def test_a_config_that_a_commit_knows_is_its_own(runs, tmp_path, capsys):
+    config = tmp_path / "old.yaml"
+    config.write_text("game: kuhn\n")
+    against.compare(versus_head(), ["--config", str(config)])
+    assert all(given[:2] == ["--config", str(config)] for _, given in runs) and not capsys.readouterr().err
+
+
+@CLONE
+def test_options_of_the_commit_alone_must_be_ones_that_it_has(runs):
+    runs.known = frozenset({"per_device_train_batch_size", "of_old"})
+    with pytest.raises(
+        UserError, match=r"^--theirs of_odl: commit \w+ has no option of_odl \(did you mean of_old\?\)$"
+    ):
+        against.compare(versus_head(theirs=[["of_odl", "1"]]), [])
+    assert not runs
+    against.compare(versus_head(theirs=[["of_old", "1"]]), [])  # which this checkout has no more
+    assert runs[-1][1][:2] == ["--of_old", "1"]
+
+
+@CLONE
+def test_an_older_commit_gets_an_adapter_that_it_can_read(runs, monkeypatch, tmp_path, capsys):
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "poker_config.json").write_text(json.dumps({"style": "compact", "date": "x", "base_sha256": None}))
@@ -156,26 +223,28 @@ def test_an_older_commit_gets_an_adapter_that_it_can_read(monkeypatch, tmp_path,
         return epochs()
 
     monkeypatch.setattr(against, "measure", measure)
-    options = argparse.Namespace(against="HEAD", epochs=1, repeats=1)
-    against.compare(options, ["--adapter", str(adapter)])
+    against.compare(versus_head(), ["--adapter", str(adapter)])
     assert "doesn't know 'base_sha256', 'date' of the adapter's" in capsys.readouterr().err
     assert len(json.loads((adapter / "poker_config.json").read_text())) == 3
 
 
 @CLONE
-def test_what_an_older_commit_cannot_do_is_one_line(monkeypatch):
+def test_what_an_older_commit_cannot_do_is_one_line(runs, monkeypatch):
     def measure(options, folder, checkout=against.HERE):
-        raise UserError("unknown options --new_one 1 (see --help)")
+        raise UserError("unknown style 'brief'")
 
     monkeypatch.setattr(against, "measure", measure)
-    options = argparse.Namespace(against="HEAD", epochs=1, repeats=1)
-    with pytest.raises(UserError, match=r"^commit \w+: unknown options --new_one 1 \(see --help\)$"):
-        against.compare(options, ["--new_one", "1"])
+    with pytest.raises(UserError, match=r"^commit \w+: unknown style 'brief'$"):
+        against.compare(versus_head(), ["--prompt_style", "brief"])
 
 
 def tiny(folder):
     sizes = "--episodes_per_epoch 6 --rows_per_epoch 16 --per_device_train_batch_size 16 --dtype float32"
     return ["--model_name_or_path", str(folder), *sizes.split()]
+
+
+def test_a_checkout_tells_its_options(tmp_path):
+    assert against.options_known(against.HERE, tmp_path) == KNOWN
 
 
 @pytest.mark.slow
