@@ -34,24 +34,34 @@ class FitsIntoMemory(Trainer):
         """What training is expected to take."""
         self.tokens_per_tree = self.memory.tokens
         """How large a tree is that is forwarded and backpropagated at once."""
+        self._logged: dict[str, int] | None = None
+        """How many figures there were when the loss was begun with; None before it is."""
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """TRL's; where memory doesn't suffice it is taken again, with half as large a part at a time."""
+        """TRL's; where memory doesn't suffice for its loss it is taken again, with half as large a part at a time.
+
+        `_prepare_inputs` is then called twice, and has to give the same.
+        """
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         before = [None if weight.grad is None else weight.grad.clone() for weight in weights]
         while True:
-            logged = {name: len(values) for name, values in self._metrics["train"].items()}
+            self._logged = None
             try:
                 return super().training_step(*args, **kwargs)
             except torch.OutOfMemoryError:
-                if processes() > 1 or self.tokens_per_tree < LEAST_TOKENS:
+                if self._logged is None or processes() > 1 or self.tokens_per_tree < LEAST_TOKENS:
                     raise
             self.tokens_per_tree //= 2
             note(f"out of memory: going on with {self.tokens_per_tree} tokens at a time")
             for name, values in self._metrics["train"].items():
-                del values[logged.get(name, 0) :]
+                del values[self._logged.get(name, 0) :]
             for weight, gradient in zip(weights, before, strict=True):
                 weight.grad = None if gradient is None else gradient.clone()
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's."""
+        self._logged = {name: len(values) for name, values in self._metrics["train"].items()}
+        return super().compute_loss(*args, **kwargs)
 
     def sum_of_parts(self, model: Any, parts: Sequence[T], loss_of: Callable[[T], torch.Tensor]) -> torch.Tensor:
         """The sum of the parts' losses, of which all but the last are backpropagated already.

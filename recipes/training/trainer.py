@@ -58,6 +58,8 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         """Whether entropy is that of the choice among an epoch's answers to a prompt, not of the whole vocabulary."""
         self._elsewhere: Mapping[Ids, Sequence[Ids]] = {}
         """By prompt, answers to it that another process has the rows of."""
+        self._prepared: int | None = None
+        """The step, as the stock trainer counts them, whose rows were the last that were asked for."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None for a run's folder: `recipes.push` writes one of what is published."""
@@ -65,8 +67,12 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
     def _prepare_inputs(self, generation_batch: Inputs) -> Inputs:
         """The stock trainer's next batch; but rows with the same prompt, which it scatters, are in the same one.
 
-        Which update a prompt's rows belong to doesn't depend on the number of processes.
+        Which update a prompt's rows belong to doesn't depend on the number of processes. A step that is taken again
+        has the rows it had: its hands aren't played again.
         """
+        if self._prepared == self._step and self._buffered_inputs is not None:
+            return self._buffered_inputs[self._step % self.args.steps_per_generation]
+        self._prepared = self._step
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
         if self._buffered_inputs is None or self._buffered_inputs is before:  # nothing new has been played

@@ -85,12 +85,30 @@ def test_out_of_memory_halves_the_parts_and_loses_nothing(tiny_model_dir, tmp_pa
         return score(model, own, compute_entropy)
 
     monkeypatch.setattr(trainer, "_score_tree", short_of_memory)
+    played, play = [], trainer._generate_and_score_completions
+    monkeypatch.setattr(
+        trainer, "_generate_and_score_completions", lambda inputs: played.append(trainer._step) or play(inputs)
+    )
     trainer.train()
+    assert played == sorted(set(played)), "hands were played again"
     assert trainer.tokens_per_tree == 64 and "64 tokens at a time" in capsys.readouterr().err
     for name, value in expected.items():
         torch.testing.assert_close(found.updates[0][name], value, rtol=1e-4, atol=1e-6)
     entry = next(entry for entry in trainer.state.log_history if "loss" in entry)
     assert entry["entropy"] == pytest.approx(logged["entropy"], rel=1e-3)
+
+
+def test_out_of_memory_while_hands_are_played_is_no_matter_of_parts(tiny_model_dir, tmp_path, monkeypatch):
+    trainer, _ = make(tiny_model_dir, tmp_path, rows_of([Row((5, 6), (7,), (1.0, 0.0))], 4))
+    tokens = trainer.tokens_per_tree
+
+    def out_of_memory(_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer, "_generate_and_score_completions", out_of_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer.train()
+    assert trainer.tokens_per_tree == tokens
 
 
 def test_what_does_not_fit_in_the_smallest_parts_ends_the_run(tiny_model_dir, tmp_path, monkeypatch):
