@@ -77,7 +77,11 @@ def gradient(model, rows):
 
 
 @pytest.mark.parametrize(
-    ("switches", "rewards"), [(("range", "baseline"), ["chips"]), (EVERYTHING, ["chips", "illegal"])], ids=str
+    ("switches", "rewards"),
+    [
+        pytest.param(("range", "baseline"), ["chips"], marks=pytest.mark.slow, id="range and baseline"),
+        pytest.param(EVERYTHING, ["chips", "illegal"], id="everything"),
+    ],
 )
 def test_the_mean_gradient_of_kuhn_stays(hero_parts, tiny_model_dir, tmp_path, switches, rewards):
     config = make_config(tiny_model_dir, tmp_path, *switches, options=("--game", "kuhn", "--rewards", *rewards))
