@@ -240,15 +240,12 @@ class ImitationTrainer(FitsIntoMemory, SFTTrainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """The batch's mean."""
-        examples = sorted(
-            inputs["examples"], key=lambda example: example.prompt_ids
-        )  # what begins alike lies together
+        # What begins alike lies together.
+        examples = sorted(inputs["examples"], key=lambda example: example.prompt_ids)
         texts = [[(example.prompt_ids, answer) for answer in example.answers] for example in examples]
         parts = [[examples[place] for place in places] for places in cut(texts, self.tokens_per_tree)]
-        base, legality = (
-            self.accelerator.unwrap_model(model),
-            (LEGALITY - 1) * self.state.global_step / self.state.max_steps,
-        )
+        base = self.accelerator.unwrap_model(model)
+        legality = (LEGALITY - 1) * self.state.global_step / self.state.max_steps
 
         def loss_of(part: Sequence[Example]) -> torch.Tensor:
             whole, astray = divergence(base, part, self._sampling_temperature, call=model)

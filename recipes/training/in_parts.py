@@ -35,7 +35,7 @@ class FitsIntoMemory(Trainer):
         self.tokens_per_tree = self.memory.tokens
         """How large a tree is that is forwarded and backpropagated at once."""
         self._logged: dict[str, int] | None = None
-        """How many figures there were when the loss was begun with; None before it is."""
+        """How many figures there were when a step's loss was begun with; None before it is."""
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """TRL's; where memory doesn't suffice for its loss it is taken again, with half as large a part at a time.
@@ -58,16 +58,12 @@ class FitsIntoMemory(Trainer):
             for weight, gradient in zip(weights, before, strict=True):
                 weight.grad = None if gradient is None else gradient.clone()
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        """TRL's."""
-        self._logged = {name: len(values) for name, values in self._metrics["train"].items()}
-        return super().compute_loss(*args, **kwargs)
-
     def sum_of_parts(self, model: Any, parts: Sequence[T], loss_of: Callable[[T], torch.Tensor]) -> torch.Tensor:
         """The sum of the parts' losses, of which all but the last are backpropagated already.
 
         It is what is to be backpropagated as if it were the whole batch's.
         """
+        self._logged = {name: len(values) for name, values in self._metrics["train"].items()}
         before = torch.zeros((), device=self.accelerator.device)
         for part in parts[:-1]:
             with self.accelerator.no_sync(model):
