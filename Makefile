@@ -25,10 +25,10 @@ train: setup
 		recipes/train.py --config recipes/configs/quickstart.yaml --resume
 
 test: setup
-	$(RUN) OMP_NUM_THREADS=1 pytest -n auto
+	$(RUN) OMP_NUM_THREADS=1 pytest -n auto --dist worksteal
 
 test-slow: setup
-	$(RUN) OMP_NUM_THREADS=1 pytest -n auto -m slow
+	$(RUN) OMP_NUM_THREADS=1 pytest -n auto --dist worksteal -m slow
 
 lint: setup
 	$(RUN) ruff check && ruff format --check && mypy
