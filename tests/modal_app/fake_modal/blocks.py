@@ -22,7 +22,7 @@ class Blocks:
         application = web.Application(client_max_size=1 << 30)
         application.router.add_put("/{key}", self._put)
         application.router.add_get("/{key}", self._get)
-        self._runner = web.AppRunner(application)
+        self._runner = web.AppRunner(application, shutdown_timeout=1.0)  # by default a minute for who is still there
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()

@@ -144,8 +144,8 @@ class Container:
     def kill(self) -> None:
         """SIGKILL to all of it: the first process of a pid namespace takes the others along."""
         if self._process is not None and self._process.returncode is None:
-            for child in self._children(self._process.pid):
-                os.kill(child, signal.SIGKILL)
+            for process in self._children(self._process.pid) or [self._process.pid]:  # it may have none yet
+                os.kill(process, signal.SIGKILL)
 
     def trainer(self) -> int:
         """The process that trains, 0 when there is none: a child of `accelerate launch`, not that itself."""
