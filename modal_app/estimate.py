@@ -31,7 +31,7 @@ UTILISATION = 0.35
 """Of a GPU's peak: 30 to 40 % is what training of language models in 16 bits commonly reaches."""
 
 FLOAT32 = 1 / 8
-"""Speed of float32 over that of 16 bits: a fourth (L4) to a fifteenth (H100) by the data sheets."""
+"""Speed of float32 over that of 16 bits: a fourth (L4) to a fifteenth (H100) of what is published."""
 
 LAUNCH = 10e-6
 """Seconds that Python and PyTorch need for an operator: some 5 µs are CUDA's launch alone."""
@@ -55,7 +55,7 @@ TOKENS = 62
 ADVICE_TOKENS = 24
 """More of them with advice: 11,747 of 136 decisions (`epoch` of holdem_advised.yaml)."""
 
-STYLES = {"compact": 1.0, "brief": 0.65, "classic": 4.1}
+STYLE_TOKENS = {"compact": 1.0, "brief": 0.65, "classic": 4.1}
 """Tokens over those of compact, counted in 64 hands of `cfr` against itself."""
 
 MOST_TOKENS = {"leduc": 5_600, "kuhn": 330}
@@ -124,7 +124,7 @@ def epoch_work(
     often an epoch's rows are trained on.
     """
     tokens = hands * DECISIONS[game] * (TOKENS + ADVICE_TOKENS * advised)
-    tokens = STYLES[style] * min(tokens, MOST_TOKENS.get(game, tokens))
+    tokens = STYLE_TOKENS[style] * min(tokens, MOST_TOKENS.get(game, tokens))
     trained = times * trained_share * tokens
     return Work(
         sampled=tokens,
@@ -193,9 +193,9 @@ def weights_and_layers(model: Any) -> tuple[float, int]:
 
 def model_of_shape(shape: dict[str, int]) -> Model:
     """The size of a model of Qwen2's kind, by its shape as `recipes.studies.speed.shapes` has it."""
-    hidden, layers = shape["hidden"], shape["layers"]
-    attention = 2 * hidden * hidden * (1 + shape["kv_heads"] / shape["heads"])
-    return Model(layers * (attention + 3 * hidden * shape["intermediate"]), layers)
+    from recipes.studies.speed.shapes import skeleton_of  # here, as it imports torch
+
+    return Model(*weights_and_layers(skeleton_of(shape)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -103,11 +103,8 @@ def _brief_rules(observation: Observation) -> str:
 
 
 def _brief(observation: Observation, menu: Sequence[MenuItem], advice: Advice | None) -> str:
-    streets = [
-        " ".join(_brief_move(observation, move) for move in observation.moves if move.street == street)
-        for street in range(observation.street + 1)
-    ]
-    header = f"{_seat(observation)} {'/'.join(streets)}".rstrip() + f", pot {_bb(observation, observation.pot)}"
+    betting = "/".join(" ".join(_brief_move(observation, move) for move in own) for own in _by_street(observation))
+    header = f"{_seat(observation)} {betting}".rstrip() + f", pot {_bb(observation, observation.pot)}"
     if observation.to_call:
         header += f", call {_bb(observation, observation.to_call)}"
     hole, board = _cards(observation)
@@ -125,21 +122,34 @@ def _brief_move(observation: Observation, move: Move) -> str:
     letter = LETTERS[move.kind].upper() if move.seat == observation.seat else LETTERS[move.kind]
     if move.kind not in ("bet", "raise"):
         return letter
-    return letter + _bb(observation, move.to - _street_base(observation, move.street))
+    return letter + _move_size(observation, move)
 
 
 def _brief_offer(observation: Observation, item: MenuItem) -> str:
     if item.kind not in ("bet", "raise"):
         return LETTERS[item.kind]
-    return "all" if item.all_in else LETTERS[item.kind] + _bb(observation, item.to - _street_base(observation))
+    return "all" if item.all_in else LETTERS[item.kind] + _offer_size(observation, item)
 
 
 def _brief_advice(advice: Advice, menu: Sequence[MenuItem]) -> str:
     """`equity 54/33 folds 30 80 worth 0 31 -8 -40`, in percent, in the order of the actions."""
     need = "" if advice.pot_odds is None else f"/{100 * advice.pot_odds:.0f}"
-    folds = " ".join(f"{100 * advice.folds[item.action]:.0f}" for item in menu if item.action in advice.folds)
+    folds = _folds(advice, menu)
     worth = " ".join(f"{round(100 * advice.worth[item.action])}" for item in menu)
     return f"equity {100 * advice.equity:.0f}{need}" + (f" folds {folds}" if folds else "") + f" worth {worth}"
+
+
+def _folds(advice: Advice, menu: Sequence[MenuItem]) -> str:
+    """`30 80`: how often villain folds, in percent, in the order of the raises."""
+    return " ".join(f"{100 * advice.folds[item.action]:.0f}" for item in menu if item.action in advice.folds)
+
+
+def _by_street(observation: Observation) -> list[list[Move]]:
+    return [[move for move in observation.moves if move.street == street] for street in range(observation.street + 1)]
+
+
+def _move_size(observation: Observation, move: Move) -> str:
+    return _bb(observation, move.to - _street_base(observation, move.street))
 
 
 def _seat(observation: Observation) -> str:
@@ -164,7 +174,7 @@ def _compact(observation: Observation, menu: Sequence[MenuItem], advice: Advice 
     lines = [header, *_compact_history(observation), " ".join(f"{item.token}={item.kind}" for item in passive)]
     if raises:
         verb = "bet" if raises[0].kind == "bet" else "raise to"
-        lines.append(f"{verb} " + " ".join(f"{item.token}={_compact_size(observation, item)}" for item in raises))
+        lines.append(f"{verb} " + " ".join(f"{item.token}={_offer_size(observation, item)}" for item in raises))
     hole, board = _cards(observation)
     if board:
         lines.append("Board " + " ".join(board))
@@ -177,21 +187,18 @@ def _compact(observation: Observation, menu: Sequence[MenuItem], advice: Advice 
 def _compact_advice(advice: Advice, menu: Sequence[MenuItem]) -> str:
     """`Equity 54%, need 33%. Folds 30 80%.` in the order of the raises; below it `Worth A0 0 A1 31 A2 -8 A3 -40%`."""
     need = "" if advice.pot_odds is None else f", need {advice.pot_odds:.0%}"
-    folds = " ".join(f"{100 * advice.folds[item.action]:.0f}" for item in menu if item.action in advice.folds)
+    folds = _folds(advice, menu)
     worth = " ".join(f"{item.token} {round(100 * advice.worth[item.action])}" for item in menu)
     return f"Equity {advice.equity:.0%}{need}." + (f" Folds {folds}%." if folds else "") + f"\nWorth {worth}%"
 
 
-def _compact_size(observation: Observation, item: MenuItem) -> str:
+def _offer_size(observation: Observation, item: MenuItem) -> str:
     return "all-in" if item.all_in else _bb(observation, item.to - _street_base(observation))
 
 
 def _compact_history(observation: Observation) -> list[str]:
     """The betting in one line, a slash between streets: `opp raise 3, you call / opp check`; no line before any."""
-    streets = [
-        ", ".join(_compact_move(observation, move) for move in observation.moves if move.street == street)
-        for street in range(observation.street + 1)
-    ]
+    streets = [", ".join(_compact_move(observation, move) for move in own) for own in _by_street(observation)]
     return [" / ".join(filter(None, streets))] if observation.moves else []
 
 
@@ -199,7 +206,7 @@ def _compact_move(observation: Observation, move: Move) -> str:
     who = "you" if move.seat == observation.seat else "opp"
     if move.kind not in ("bet", "raise"):
         return f"{who} {move.kind}"
-    return f"{who} {move.kind} {_bb(observation, move.to - _street_base(observation, move.street))}"
+    return f"{who} {move.kind} {_move_size(observation, move)}"
 
 
 def _classic(observation: Observation, menu: Sequence[MenuItem], advice: Advice | None) -> str:

@@ -48,9 +48,9 @@ from recipes.runs.checkpoints import save_adapter
 from recipes.runs.record import WARM_START
 from recipes.training.batches import cut
 from recipes.training.exact_watch import ExactWatch, describe
+from recipes.training.fitting import FitsIntoMemory
 from recipes.training.imitation import Demonstration, Imitated, examples_of
 from recipes.training.imitation_loss import Example, divergence
-from recipes.training.in_parts import FitsIntoMemory
 from recipes.training.processes import (
     everywhere,
     expect_gradients,

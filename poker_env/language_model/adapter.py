@@ -21,6 +21,9 @@ CONFIG = "adapter_config.json"
 BASE_MODEL = "base_model_name_or_path"
 """What `CONFIG` calls the model that the adapter is for."""
 
+NOTHING_TO_LEAVE_OUT = "You have passed exclude_modules=.* but no modules were excluded"
+"""What peft warns of where a model has none of the layers that an adapter isn't put on: nothing is wrong."""
+
 
 def require_weights(folder: Path) -> Path:
     """The weights' file. Raises `UserError` when there is none: of a pickle instead of it nothing is read."""
@@ -66,7 +69,7 @@ def put_on(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> 
     try:
         with warnings.catch_warnings():  # on a model without weights, nothing is copied
             warnings.filterwarnings("ignore", message=".*meta parameter", category=UserWarning)
-            warnings.filterwarnings("ignore", message="You have passed exclude_modules=.* but no modules were")
+            warnings.filterwarnings("ignore", message=NOTHING_TO_LEAVE_OUT)
             config = PeftConfig.from_pretrained(str(folder))
             config.inference_mode = not trainable
             adapted = PeftModelForCausalLM(model, config)

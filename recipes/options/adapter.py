@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from peft import LoraConfig
 
+from poker_env.language_model.adapter import NOTHING_TO_LEAVE_OUT
+
 ALL_LINEAR = "all-linear"
 
 NO_ADAPTERS = r".*\.((mamba|mixer)\.out_proj|router)"
@@ -17,7 +19,7 @@ more than one tensor."""
 def lora_config(r: int, alpha: int, dropout: float, target_modules: Sequence[str]) -> LoraConfig:
     """A LoRA adapter of rank `r`, its output multiplied by `alpha / r`, on layers by name or on all linear ones."""
     all_linear = list(target_modules) == [ALL_LINEAR]
-    warnings.filterwarnings("ignore", message="You have passed exclude_modules=.* but no modules were excluded")
+    warnings.filterwarnings("ignore", message=NOTHING_TO_LEAVE_OUT)
     return LoraConfig(
         r=r,
         lora_alpha=alpha,

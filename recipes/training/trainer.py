@@ -16,7 +16,7 @@ from poker_env.language_model.token_tree import TokenTree
 from recipes.options.config import ExploitConfig
 from recipes.training.answer_logps import choice_entropies, token_logps, token_logps_and_entropies
 from recipes.training.batches import Inputs, Text, in_parts, regrouped, texts_of
-from recipes.training.in_parts import FitsIntoMemory
+from recipes.training.fitting import FitsIntoMemory
 from recipes.training.processes import total
 from recipes.training.rollout import Rollout
 from recipes.training.rows import Ids
@@ -108,7 +108,7 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         Each part is one tree of tokens. The loss is a sum over rows, so parts change nothing but the memory it takes.
         """
         parts, metrics = in_parts(inputs, self.tokens_per_tree), self._metrics["train"]
-        logged = {name: len(values) for name, values in metrics.items()}
+        logged = self.figures_so_far()
         loss = self.sum_of_parts(model, parts, lambda part: self._loss_of_part(model, part))
         shares = total(torch.stack([(part["completion_mask"] * part["tool_mask"]).sum() for part in parts]))
         shares = shares / shares.sum().clamp(min=1e-9)

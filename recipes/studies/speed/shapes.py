@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Qwen2Config
 
 from poker_env.errors import UserError
 from poker_env.language_model.bundled import BUNDLED
@@ -60,14 +61,8 @@ def save_shape(text: str, folder: Path) -> None:
     """A model of that shape as a folder that `from_pretrained` loads, with the bundled model's tokenizer."""
     shape = parse_shape(text)
     tokenizer: Any = AutoTokenizer.from_pretrained(resolve_model(BUNDLED))
-    config = Qwen2Config(
-        vocab_size=max(shape["vocab"], len(tokenizer)),
-        hidden_size=shape["hidden"],
-        intermediate_size=shape["intermediate"],
-        num_hidden_layers=shape["layers"],
-        num_attention_heads=shape["heads"],
-        num_key_value_heads=shape["kv_heads"],
-        tie_word_embeddings=bool(shape["tied"]),
+    config = _config_of(
+        {**shape, "vocab": max(shape["vocab"], len(tokenizer))},
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -77,3 +72,23 @@ def save_shape(text: str, folder: Path) -> None:
     model: Any = AutoModelForCausalLM.from_config(config, dtype=best_dtype())
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def skeleton_of(shape: Mapping[str, int]) -> PreTrainedModel:
+    """A model of a parsed shape, without weights."""
+    with torch.device("meta"):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(_config_of(shape))
+    return model
+
+
+def _config_of(shape: Mapping[str, int], **options: Any) -> Qwen2Config:
+    return Qwen2Config(
+        vocab_size=shape["vocab"],
+        hidden_size=shape["hidden"],
+        intermediate_size=shape["intermediate"],
+        num_hidden_layers=shape["layers"],
+        num_attention_heads=shape["heads"],
+        num_key_value_heads=shape["kv_heads"],
+        tie_word_embeddings=bool(shape["tied"]),
+        **options,
+    )

@@ -58,12 +58,16 @@ class FitsIntoMemory(Trainer):
             for weight, gradient in zip(weights, before, strict=True):
                 weight.grad = None if gradient is None else gradient.clone()
 
+    def figures_so_far(self) -> dict[str, int]:
+        """How many of each there are since they were last told."""
+        return {name: len(values) for name, values in self._metrics["train"].items()}
+
     def sum_of_parts(self, model: Any, parts: Sequence[T], loss_of: Callable[[T], torch.Tensor]) -> torch.Tensor:
         """The sum of the parts' losses, of which all but the last are backpropagated already.
 
         It is what is to be backpropagated as if it were the whole batch's.
         """
-        self._logged = {name: len(values) for name, values in self._metrics["train"].items()}
+        self._logged = self.figures_so_far()
         before = torch.zeros((), device=self.accelerator.device)
         for part in parts[:-1]:
             with self.accelerator.no_sync(model):
