@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,23 +20,37 @@ Spellings = Sequence[TokenIds]
 
 
 @dataclass(frozen=True)
+class Spelled:
+    """An answer that is a candidate and nothing else."""
+
+    ids: Ids
+    chances: tuple[float, ...]
+    """How probable each token is after those before it."""
+
+    @property
+    def probability(self) -> float:
+        """Of the whole answer."""
+        return math.prod(self.chances)
+
+
+@dataclass(frozen=True)
 class Scores:
     """What a model says to a prompt, by its candidates."""
 
     begun: tuple[float, ...]
     """How probable it is that an answer begins with each candidate, and then comes a token that `may_follow`."""
-    answers: tuple[tuple[tuple[Ids, float], ...], ...]
-    """Of each candidate, all answers that are it and nothing else, by spelling and end, and how probable each is."""
+    answers: tuple[tuple[Spelled, ...], ...]
+    """Of each candidate, all answers that are it and nothing else, by spelling and end."""
 
     @property
     def whole(self) -> tuple[float, ...]:
         """That the answer is the candidate and nothing else: then comes an end."""
-        return tuple(sum(probability for _, probability in answers) for answers in self.answers)
+        return tuple(sum(answer.probability for answer in answers) for answers in self.answers)
 
     def place(self, completion: Ids) -> int | None:
         """Of the candidate that a completion is; None for one that isn't a candidate and nothing else."""
         own = enumerate(self.answers)
-        return next((place for place, answers in own if any(completion == ids for ids, _ in answers)), None)
+        return next((place for place, answers in own if any(completion == each.ids for each in answers)), None)
 
 
 @torch.no_grad()
@@ -100,25 +115,26 @@ class _Trie:
     def scores(self) -> Scores:
         """When all is filled in."""
         return Scores(
-            tuple(sum(self._likely(ids) * self.may_follow.get(ids, 1.0) for ids in own) for own in self._candidates),
+            tuple(
+                sum(math.prod(self._chances(ids)) * self.may_follow.get(ids, 1.0) for ids in own)
+                for own in self._candidates
+            ),
             tuple(tuple(answer for ids in own for answer in self._ended(ids)) for own in self._candidates),
         )
 
-    def _ended(self, ids: Ids) -> Iterator[tuple[Ids, float]]:
-        """The answers that are one spelling, and how probable each is."""
-        likely = self._likely(ids)
+    def _ended(self, ids: Ids) -> Iterator[Spelled]:
+        """The answers that are one spelling."""
+        chances = self._chances(ids)
         if len(ids) >= self._limit:
-            yield ids, likely
+            yield Spelled(ids, chances)
         else:
-            yield from (((*ids, end), likely * self.next[ids][end]) for end in self._end_ids)
+            yield from (Spelled((*ids, end), (*chances, self.next[ids][end])) for end in self._end_ids)
 
-    def _likely(self, ids: Ids) -> float:
+    def _chances(self, ids: Ids) -> tuple[float, ...]:
+        """Of each token after those before it; 0 where all of them are longer than an answer."""
         if len(ids) > self._limit:
-            return 0.0
-        probability = 1.0
-        for place, token in enumerate(ids):
-            probability *= self.next[ids[:place]][token]
-        return probability
+            return (0.0,) * len(ids)
+        return tuple(self.next[ids[:place]][token] for place, token in enumerate(ids))
 
 
 def _fill_in(model: PreTrainedModel, tries: Sequence[_Trie], may_follow: torch.Tensor, temperature: float) -> None:

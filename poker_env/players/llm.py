@@ -21,7 +21,7 @@ from poker_env.language_model.base_weights import tell_other_weights
 from poker_env.language_model.chat import Chat
 from poker_env.language_model.generate import sample_completions
 from poker_env.language_model.loading import load_model, load_tokenizer
-from poker_env.language_model.score import Scores, score
+from poker_env.language_model.score import Scores, Spelled, score
 from poker_env.menu import MenuItem, make_menu
 from poker_env.players.hub import trained_folder
 from poker_env.players.poker_config import FILE_NAME, Answers, PokerConfig
@@ -144,8 +144,8 @@ class LLMPlayer:
         """Token ids of an answer that is an action token and nothing else, as the chat template would write it."""
         return (*self.spellings(token)[0], self.end_ids[0])
 
-    def answers_to(self, prompt_ids: Ids) -> tuple[tuple[tuple[Ids, float], ...], ...]:
-        """For each action on the menu of a prompt that it was asked: all answers that are its token, by probability.
+    def answers_to(self, prompt_ids: Ids) -> tuple[tuple[Spelled, ...], ...]:
+        """For each action on the menu of a prompt that it was asked: all answers that are its token.
 
         Known of a player whose `answers` aren't `free`.
         """
@@ -178,10 +178,10 @@ class LLMPlayer:
 
     def _draw(self, question: Question, scores: Scores, seed: int) -> Answer:
         """An answer of the menu, or one that names no action."""
-        answers = [(place, ids, p) for place, own in enumerate(scores.answers) for ids, p in own]
-        chances = np.cumsum([probability for *_, probability in answers])
+        answers = [(place, answer) for place, own in enumerate(scores.answers) for answer in own]
+        chances = np.cumsum([answer.probability for _, answer in answers])
         drawn = int(np.searchsorted(chances, np.random.default_rng(seed).random(), side="right"))
-        place, ids, _ = answers[drawn] if drawn < len(answers) else (None, (), 0.0)
+        place, ids = (answers[drawn][0], answers[drawn][1].ids) if drawn < len(answers) else (None, ())
         return _with_scores(self._answer(question, ids), question, scores, place)
 
     def _score(self, questions: Sequence[Question]) -> list[Scores]:

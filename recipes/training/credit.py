@@ -185,10 +185,11 @@ class LuckRemover:
                 credit[index] += share / scale
             for index, penalty in self._penalties.items():
                 credit[index] -= penalty * probability
-            for ids, own in spelled:
+            for each in spelled:
+                own = each.probability
                 if own > 0:
-                    share_of_credit = tuple((credit * own / probability).tolist())
-                    yield Row(given.prompt_ids, ids, share_of_credit, decisions=own, logp=math.log(own))
+                    share_of_credit, logps = (credit * own / probability).tolist(), map(math.log, each.chances)
+                    yield Row(given.prompt_ids, each.ids, tuple(share_of_credit), decisions=own, logps=tuple(logps))
 
     def _assigner_for(self, hero: LLMPlayer) -> CreditAssigner:
         """Exact in small games, for hero's policy as it is now; else the same for good."""

@@ -14,7 +14,6 @@ the mean advantage decides, not that of each decision's; `loss_type: cispo` has 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,8 +40,8 @@ class Row:
     """How many decisions the row stands for, on average; 0: none beside those of rows like it."""
     texts: int = 1
     """How many decisions' answers were merged into it, each a text to forward, however probable it was."""
-    logp: float = math.nan
-    """Log-probability that the answer was drawn with; not a number where that isn't known."""
+    logps: tuple[float, ...] | None = None
+    """Of each token of the answer, as it was drawn; None where that isn't known."""
 
     @property
     def tokens(self) -> int:
@@ -141,7 +140,7 @@ def merge(rows: Sequence[Row]) -> list[Row]:
             credit=tuple(map(sum, zip(*(row.credit for row in group), strict=True))),
             decisions=sum(row.decisions for row in group),
             texts=sum(row.texts for row in group),
-            logp=group[-1].logp,
+            logps=group[-1].logps,
         )
         for ids, group in alike.items()
     ]
@@ -211,7 +210,7 @@ def to_trl(
         "completion_ids": [list(row.completion_ids) for row in rows],
         "logprobs": None,
         "env_mask": [[float(row.decisions)] * len(row.completion_ids) for row in rows],
-        "sampled_logp": [row.logp for row in rows],
+        "sampled_logps": [row.logps if row.decisions else () for row in rows],
         "credit": [_mean_credit(row) for row in rows],
         "elsewhere": [tuple((elsewhere or {}).get(row.prompt_ids, ())) for row in rows],
         "stood_for": [tokens] * len(rows),

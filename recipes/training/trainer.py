@@ -56,6 +56,8 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         self.end_ids = tuple(end_ids)
         self.entropy_of_answers = "all_action" in args.variance_reduction
         """Whether entropy is that of the choice among an epoch's answers to a prompt, not of the whole vocabulary."""
+        self._drawn: Sequence[Sequence[float]] | None = None
+        """Log-probabilities of an epoch's rows, token by token, until the stock trainer has asked for them."""
         self._elsewhere: Mapping[Ids, Sequence[Ids]] = {}
         """By prompt, answers to it that another process has the rows of."""
         self._prepared: int | None = None
@@ -96,11 +98,21 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         self._elsewhere = {prompt: answers for prompt, answers in elsewhere.items() if answers}
         if inputs[0].get("stood_for") is not None:
             output["num_items_in_batch"] = torch.tensor(inputs[0]["stood_for"], device=output["completion_ids"].device)
-        sampled = [own.get("sampled_logp", math.nan) for own in inputs]
+        sampled = [sum(own.get("sampled_logps") or (math.nan,)) for own in inputs]
         output["sampled_logps"] = torch.tensor(sampled, device=output["completion_ids"].device)
         for name, value in self.rollout_func.metrics().items():
             self._metrics["train"][f"poker/{name}"].append(value)
         return output
+
+    def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
+        """The stock trainer's hands. Those that rows were drawn with are log-probabilities that it may want next."""
+        generated: tuple[Any, ...] = super()._generate(prompts)
+        fields = next(part for part in generated if isinstance(part, dict))
+        drawn = fields.get("sampled_logps", [None])
+        updates = self.args.steps_per_generation * self.num_iterations // self.args.gradient_accumulation_steps
+        if updates > 1 and None not in drawn:
+            self._drawn = drawn
+        return generated
 
     def _compute_loss(self, model: Any, inputs: Inputs) -> torch.Tensor:
         """The stock trainer's loss, a part of the batch's rows at a time; all parts but the last are backpropagated.
@@ -159,6 +171,10 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         **inputs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Log-probabilities and entropies (rows, `logits_to_keep`), 0 at padding; see the stock trainer's."""
+        if self._drawn is not None:
+            known = [[*own, *[0.0] * (logits_to_keep - len(own))] for own in self._drawn]
+            self._drawn = None
+            return torch.tensor(known, device=input_ids.device), None, None
         split = input_ids.shape[1] - logits_to_keep
         ids, masks = input_ids.tolist(), attention_mask.bool().tolist()
         rows = [

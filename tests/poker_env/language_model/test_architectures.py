@@ -64,10 +64,10 @@ def test_trees_scores_and_samples_are_those_of_plain_forward_passes(name, attent
         for prompt, own in zip(prompts, scores, strict=True):
             for answer, said in zip(answers, own.answers, strict=True):
                 logps = plainly(model, [*prompt, *answer])[len(prompt) - 1 :]
-                likely = sum(float(logps[place, token]) for place, token in enumerate(answer))
-                for (ids, probability), end in zip(said, (2, 3), strict=True):
-                    assert ids == (*answer, end)
-                    assert np.log(probability) == pytest.approx(likely + float(logps[-1, end]), abs=1e-4)
+                for spelled, end in zip(said, (2, 3), strict=True):
+                    assert spelled.ids == (*answer, end)
+                    expected_logps = [float(logps[place, token]) for place, token in enumerate(spelled.ids)]
+                    assert np.log(spelled.chances) == pytest.approx(expected_logps, abs=1e-4)
         asked = [prompt for prompt in prompts for _ in range(3)]
         sampled = sample_completions(model, asked, range(12), max_new_tokens=4, eos_ids=(2,),
                                      answered=lambda row, ids: False)  # fmt: skip

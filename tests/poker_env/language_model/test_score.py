@@ -109,7 +109,8 @@ def test_a_candidate_counts_in_all_its_spellings_and_with_every_end(model, max_n
                 for ids in own
                 for end in range(2)
             }
-            assert dict(answers) == pytest.approx(expected, rel=1e-4)
+            assert {each.ids: each.probability for each in answers} == pytest.approx(expected, rel=1e-4)
+            assert all(len(each.chances) == len(each.ids) for each in answers)
             assert whole == pytest.approx(sum(expected.values()), rel=1e-4)
             followed = torch.arange(min(known, model.config.vocab_size))
             expected_begun = sum(plainly(model, prompt, ids, followed, max_new_tokens, 1.0) for ids in own)

@@ -146,7 +146,8 @@ def prompts_of_unequal_weight(seed, count=40):
         scale = 10.0 if place % 8 == 0 else 0.2 * rng.random()
         for token, chance in enumerate(rng.dirichlet([1.0] * (2 + place % 2))):
             credit = tuple((scale * rng.normal(size=2)).tolist())
-            rows.append(Row((place, 7), (token, 99), credit, decisions=float(3 * chance), logp=float(np.log(chance))))
+            logps = float(np.log(chance)), 0.0
+            rows.append(Row((place, 7), (token, 99), credit, decisions=float(3 * chance), logps=logps))
     return rows
 
 

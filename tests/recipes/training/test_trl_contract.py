@@ -323,17 +323,58 @@ def test_cispos_first_gradient_is_dapos(tiny_model_dir, tmp_path):
     assert_same_gradient(found.updates[0], expected)
 
 
+def drawn_logps(model, row):
+    """Of each token of an answer, by a plain forward pass."""
+    ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+    logps = model(ids).logits.log_softmax(-1)[0, len(row.prompt_ids) - 1 : -1]
+    return tuple(logps.gather(1, torch.tensor(row.completion_ids)[:, None])[:, 0].tolist())
+
+
+@pytest.mark.parametrize("options", [{}, {"beta": 0.3}, {"importance_sampling_level": "sequence"}], ids=str)
+def test_answers_that_say_how_they_were_drawn_are_not_scored_again(tiny_model_dir, tmp_path, monkeypatch, options):
+    """Several updates and iterations measure their ratios against that, as the stock trainer does by scoring anew."""
+    options = {
+        "rows_per_epoch": 6,
+        "updates_per_epoch": 3,
+        "num_iterations": 2,
+        "epsilon": 9.0,
+        "learning_rate": 0.01,
+        **options,
+    }
+    probe, _ = make(tiny_model_dir, tmp_path / "probe", DECISIONS, rows_per_epoch=12)
+    with torch.no_grad():
+        drawn = [replace(row, logps=drawn_logps(probe.model, row)) for row in DECISIONS]
+    gradients, passes = [], []
+    for name, decisions in (("known", drawn), ("unknown", DECISIONS)):
+        trainer, found = make(tiny_model_dir, tmp_path / name, merged(6, decisions), **options)
+        scored, score_tree = [], trainer._score_tree
+        monkeypatch.setattr(trainer, "_score_tree", lambda *args, s=score_tree, n=scored: n.append(1) or s(*args))
+        trainer.train()
+        gradients.append(found.updates)
+        passes.append(len(scored))
+    assert passes == [6 + ("beta" in options), passes[0] + 1]
+    known, unknown = (
+        [torch.cat([gradient.flatten() for gradient in update.values()]) for update in updates]
+        for updates in gradients
+    )
+    largest = max(float(gradient.norm()) for gradient in unknown)
+    assert float((unknown[3] - unknown[0]).norm()) > 0.1 * largest  # the policy has moved
+    for ours, theirs in zip(known, unknown, strict=True):
+        assert float((ours - theirs).norm()) < 1e-3 * largest
+
+
 def test_how_far_the_policy_that_played_is_from_the_one_that_is_trained_is_logged(tiny_model_dir, tmp_path):
     probe, _ = make(tiny_model_dir, tmp_path / "probe", DECISIONS, rows_per_epoch=12)
 
-    def logp(row):
-        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
-        logps = probe.model(ids).logits.log_softmax(-1)[0, len(row.prompt_ids) - 1 : -1]
-        return float(logps.gather(1, torch.tensor(row.completion_ids)[:, None]).sum())
-
     with torch.no_grad():
-        rows = merged(6, [replace(row, logp=logp(row) + off) for row, off in zip(DECISIONS, [0.25] * 6 + [-0.25] * 6,
-                                                                                 strict=True)])  # fmt: skip
+        first = [0.25] * 6 + [-0.25] * 6  # by how much each answer's first token is off
+        drawn = [
+            replace(row, logps=(by + own, *more))
+            for row, by, (own, *more) in zip(
+                DECISIONS, first, (drawn_logps(probe.model, row) for row in DECISIONS), strict=True
+            )
+        ]
+        rows = merged(6, drawn)
     trainer, _ = make(tiny_model_dir, tmp_path / "run", rows, rows_per_epoch=6, updates_per_epoch=3, num_iterations=2)
     trainer.train()
     (logs,) = [entry for entry in trainer.state.log_history if "loss" in entry]
