@@ -7,31 +7,23 @@ Every option of the YAML can be given on the command line; `--resume` continues 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset
 from peft import PeftModel
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging as transformers_logging
-from trl import GRPOTrainer
 
-from poker_env.evaluation.capture import usual_settings
-from poker_env.evaluation.match import Match, PlayedDeck
-from poker_env.evaluation.results import comparison_table, judged_sha256, write_results
 from poker_env.files import output_folder
 from poker_env.language_model.adapter import adapter_sha256
 from poker_env.language_model.lora import fuse
-from poker_env.player_specs import advice_for, load_advisor
+from poker_env.player_specs import load_advisor
 from poker_env.players.llm import LLMPlayer
-from poker_env.report.page import write_report
 from recipes.cli import run
 from recipes.options.config import ExploitConfig, parse_config
 from recipes.options.early import check_early, check_machine
@@ -48,21 +40,17 @@ from recipes.runs.record import WARM_START, command_line, require_same_run, writ
 from recipes.runs.trackers import trackers_of
 from recipes.runs.watcher import Watcher
 from recipes.training.exact_watch import ExactWatch
+from recipes.training.judgement import AFTER, AFTER_WARM_START, BEFORE, Judgement, judged
 from recipes.training.processes import (
     expect_gradients,
-    gather_to_main,
     is_main,
     on_main,
     part,
-    share_of,
     use_all_cores,
 )
 from recipes.training.rollout import Rollout, trl_reward_functions
 from recipes.training.trainer import TreeTrainer
 from recipes.warm_start import warm_start
-
-EVALUATION_SEED_OFFSET = 1_000_003
-"""Evaluation decks are never those of training."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -96,22 +84,13 @@ def is_finished(folder: Path, config: ExploitConfig) -> bool:
         return False
     if last.is_dir() and adapter_sha256(last) != adapter_sha256(final):
         return False
-    return config.eval_hands == 0 or judged(folder / "evaluation", final) is not None
-
-
-def judged(folder: Path, adapter: Path | None) -> dict[str, Any] | None:
-    """What a whole evaluation of that adapter found, or of a model without one; None where the folder holds none."""
-    if not (folder / "report.html").exists():  # it is written last
-        return None
-    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    expected = None if adapter is None else adapter_sha256(adapter)
-    return found if judged_sha256(found) == expected else None
+    return config.eval_hands == 0 or judged(folder / AFTER, final) is not None
 
 
 def train(config: ExploitConfig, command: str) -> None:
-    """Train, then judge the adapter against what it was made from (the model, or `config.adapter`), on the same deals.
+    """Train, and judge what there is before it, after a warm start and after the hands, on the same decks.
 
-    A warm start is part of the training.
+    Before it there is the model, or `config.adapter`.
     """
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func: pinned, and under a contract test
     # The model is loaded by its kwargs before TRL has it.
@@ -140,16 +119,19 @@ def train(config: ExploitConfig, command: str) -> None:
     console.print(str(trainer.memory), soft_wrap=True)
     start = Path(config.adapter) if config.adapter else None
     on_main(lambda: write_run_record(folder, config, rollout.villain, command))
-    before = judge(trainer, rollout, folder / "evaluation_before", command, start, again=not config.resume)
+    judgement = Judgement(trainer, rollout, command)
+    judgement.of("before", folder / BEFORE, start, again=not config.resume)
+    if start is None and config.warm_start_player is not None:
+        judgement.of("after imitation", folder / AFTER_WARM_START, folder / WARM_START, again=not config.resume)
     checkpoint = on_main(lambda: last_complete_checkpoint(folder)) if config.resume else None
     if checkpoint is not None:
         console.print(f"resuming from {checkpoint}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     model = trainer.accelerator.unwrap_model(trainer.model)
     on_main(lambda: save_adapter(folder / "final", model, tokenizer, config.poker()))
-    after = judge(trainer, rollout, folder / "evaluation", command, folder / "final", again=True)
-    if before is not None and after is not None:
-        console.print(comparison_table({"before training": before, "after training": after}))
+    judgement.of("after training", folder / AFTER, folder / "final")
+    if config.eval_hands:
+        on_main(lambda: console.print(judgement.table()))
     console.print(f"adapter: {folder / 'final'}   learning curve: {folder / 'learning_curve.png'}")
     part()
     if destination is not None and is_main():
@@ -195,40 +177,6 @@ def make_trainer(
     expect_gradients(trainer)
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def judge(
-    trainer: GRPOTrainer, rollout: Rollout, folder: Path, command: str, adapter: Path | None, *, again: bool
-) -> dict[str, Any] | None:
-    """Evaluate the model as it is, which is called after its `adapter`, or without one, on the run's evaluation deals.
-
-    Returns what is in the folder's `results.json`, which is not worked out `again` if those deals were played already;
-    None for `eval_hands: 0`. All processes call it together, and each plays a share of the decks.
-    """
-    config = rollout.config
-    if config.eval_hands == 0:
-        return None
-    game, villain, seed = rollout.game, rollout.villain, config.seed + EVALUATION_SEED_OFFSET
-    found, asked = None if again else on_main(lambda: judged(folder, adapter)), (config.eval_hands + 1) // 2
-    if found is not None and (found["villain"], found["seed"], found["deals"]) == (villain.name, seed, asked):
-        return found
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    poker = config.poker()
-    hero = LLMPlayer(model, trainer.processing_class, poker, config.model_name_or_path, advise=advice_for(poker))
-    with nullcontext() if adapter else model.disable_adapter():
-        if adapter:
-            hero.name, hero.sha256 = f"llm:{adapter}", on_main(lambda: adapter_sha256(adapter))
-        match = Match(game, hero, villain, config.eval_hands, seed, lbr=usual_settings(game, villain))
-        played = gather_to_main(match.play(share_of(match.decks), progress=is_main()))
-        return on_main(lambda: write_judgement(folder, match, played, command))
-
-
-def write_judgement(folder: Path, match: Match, played: Sequence[PlayedDeck], command: str) -> dict[str, Any]:
-    """Save what all decks say of hero, the report last; returns what is in `results.json`."""
-    evaluation = match.judged(played)
-    record = write_results(folder, evaluation, command)
-    write_report(folder, evaluation, record)
-    return record
 
 
 if __name__ == "__main__":

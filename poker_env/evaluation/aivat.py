@@ -22,7 +22,6 @@ from poker_env.hand import Decision, Hand
 from poker_env.knowledge.beliefs import all_decks
 from poker_env.knowledge.control_variates import Choice, CreditAssigner, Switches, assigner_against
 from poker_env.knowledge.exact_value import SMALL_GAMES, Policy, known_policy
-from poker_env.knowledge.ranges import LONG_RUN
 from poker_env.players.base import Player
 from poker_env.players.cfr import CFRPlayer
 from poker_env.players.simple import SimplePlayer
@@ -67,31 +66,31 @@ class AIVAT:
             self._mean_luck = float(np.mean([assigner.luck_of_the_deal(deal) for deal in deals]))
 
     @staticmethod
-    def between(game: Game, hero: Player, villain: Player, hands: int, hero_table: Policy | None) -> AIVAT | None:
-        """The scores for a match of so many hands, None when nobody's policy is known.
+    def between(game: Game, hero: Player, villain: Player, tables: bool, hero_table: Policy | None) -> AIVAT | None:
+        """The scores for a match, None when nobody's policy is known.
 
         A CFR player is the known one, else villain, else hero. `hero_table` is hero's policy in Kuhn or Leduc, as far
-        as it is known: a guess will do, it is only for valuing hands. Hold'em from `LONG_RUN` hands on needs tables;
-        shorter evaluations value its hands as if they were checked down.
+        as it is known: a guess will do, it is only for valuing hands. Hold'em's are valued by a blueprint with
+        `tables` of its buckets, else as if they were checked down.
         """
         sides = sorted(((villain, False), (hero, True)), key=lambda side: not isinstance(side[0], CFRPlayer))
         for known, mirrored in sides:
             if _is_known(game, known):
-                return AIVAT._with(game, known, villain if mirrored else hero, mirrored, hands, hero_table)
+                return AIVAT._with(game, known, villain if mirrored else hero, mirrored, tables, hero_table)
         return None
 
     @staticmethod
     def _with(
-        game: Game, known: Player, other: Player, mirrored: bool, hands: int, hero_table: Policy | None
+        game: Game, known: Player, other: Player, mirrored: bool, tables: bool, hero_table: Policy | None
     ) -> AIVAT:
-        small, cfr, long = game.name in SMALL_GAMES, isinstance(known, CFRPlayer), hands >= LONG_RUN
-        kind = "exact" if small else "blueprint" if cfr and long else "check down"
+        small, cfr = game.name in SMALL_GAMES, isinstance(known, CFRPlayer)
+        kind = "exact" if small else "blueprint" if cfr and tables else "check down"
         tells = isinstance(other, CFRPlayer) or getattr(other, "answers", "free") != "free"
         # Checking down values a bet as if nobody answered it: more luck would come in by that than goes.
         both_decide = tells and kind != "check down"
         switches = Switches(chance=True, range=True, villain=True, hero=both_decide)
         table = known_policy(game, other) if mirrored else hero_table
-        assigner = assigner_against(game, known, switches, table, tables=long, samples=SAMPLES)
+        assigner = assigner_against(game, known, switches, table, tables=tables, samples=SAMPLES)
         sha256 = known.sha256 if isinstance(known, CFRPlayer) else None
         samples = SAMPLES if kind == "blueprint" else None
         value_function = ValueFunction(known.name, kind, sha256, samples, both_decide)

@@ -97,6 +97,12 @@ def compare(evaluation: Evaluation, stored: StoredEvaluation) -> Comparison:
     )
 
 
+def gain(own: StoredEvaluation, other: StoredEvaluation, estimator: str) -> Estimate:
+    """How much more `own` won than `other`, deck by deck; both played the same ones. `estimator` is one of both's."""
+    column = next(name for name, called in ESTIMATORS.items() if called == estimator)
+    return deck_estimate(own.values[column] - other.values[column])
+
+
 def paired_table(evaluation: Evaluation, comparison: Comparison) -> Table:
     """A comparison for the terminal."""
     table = Table(title=f"mbb/hand ± 95 % on the {comparison.deals:,} decks that both played")

@@ -179,9 +179,19 @@ class Match:
     """
 
     def __init__(
-        self, game: Game, hero: Player, villain: Player, hands: int, seed: int = 0, lbr: Sequence[str] = ()
+        self,
+        game: Game,
+        hero: Player,
+        villain: Player,
+        hands: int,
+        seed: int = 0,
+        lbr: Sequence[str] = (),
+        tables: bool | None = None,
     ) -> None:
         """On the decks that `seed` names local best responses of the settings `lbr` play villain, too.
+
+        `tables` of a blueprint's buckets are used, and made where there are none, from `LONG_RUN` hands on unless said
+        otherwise; with them hold'em's hands are valued better (see `ValueFunction`).
 
         Raises `UserError` for fewer than one hand, a negative seed, or an LBR that can't be had.
         """
@@ -193,10 +203,11 @@ class Match:
         """How many there are to play."""
         self._game, self._seed = game, seed
         self._started = time.monotonic()
-        self._reference = Reference(game, villain, lbr, tables=hands >= LONG_RUN) if lbr else None
+        tables = hands >= LONG_RUN if tables is None else tables
+        self._reference = Reference(game, villain, lbr, tables=tables) if lbr else None
         self._lbr = tuple(lbr)
         self._hero_table = known_policy(game, hero)
-        self._aivat = AIVAT.between(game, hero, villain, hands, self._hero_table)
+        self._aivat = AIVAT.between(game, hero, villain, tables, self._hero_table)
         self._watcher = TreeWatcher.of(game, villain)
         if self._aivat and self._aivat.value_function.kind == "blueprint":  # whose tables there are now
             known = self._aivat.value_function.known_player

@@ -142,16 +142,24 @@ def summary_lines(evaluation: Evaluation, exploitability: Mapping[str, Estimate]
     return lines
 
 
-def comparison_table(records: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Evaluations side by side for the terminal, say before and after training: what `results` says, by label."""
-    table = Table()
+def comparison_table(records: Mapping[str, Mapping[str, Any]], gains: Mapping[str, Estimate] | None = None) -> Table:
+    """Evaluations on the same decks, one below the other for the terminal: what `results` says, by label.
+
+    `gains` are what was won more than in the one above, deck by deck; those of other labels have lines of their own.
+    """
+    gains, hands = gains or {}, next(iter(records.values()))["hands"]
+    table = Table(caption=f"{hands:,} hands each on the same decks; gains deck by deck")
     table.add_column("")
-    for column in ("mbb/hand", "± 95 %", "legal answers", "hands"):
+    for column in ("mbb/hand [95 %]", "gain [95 %]", "legal"):  # in 80 columns
         table.add_column(column, justify="right")
-    for label, record in records.items():
-        estimate = Estimate(**record["estimates"][record["headline"]])
-        legal = f"{record['legal_rate']:.1%}"
-        table.add_row(label, f"{estimate.mbb_per_hand:+,.0f}", _margin(estimate), legal, f"{estimate.hands:,}")
+    for label in dict.fromkeys((*records, *gains)):
+        gain = _with_interval(gains[label]) if label in gains else ""
+        if label in records:
+            record = records[label]
+            headline = Estimate(**record["estimates"][record["headline"]])
+            table.add_row(label, _with_interval(headline), gain, f"{record['legal_rate']:.1%}")
+        else:
+            table.add_row(label, "", gain, "")
     return table
 
 
@@ -165,8 +173,9 @@ def _difference(estimate: Estimate) -> dict[str, Any]:
     return {**asdict(estimate), "standard_errors": round(estimate.mbb_per_hand / error, 2) if error > 1e-6 else None}
 
 
-def _margin(estimate: Estimate) -> str:
-    return "unknown" if estimate.margin is None else f"{estimate.margin:,.0f}"
+def _with_interval(estimate: Estimate) -> str:
+    interval = "" if estimate.ci95 is None else f" [{estimate.ci95[0]:+,.0f}, {estimate.ci95[1]:+,.0f}]"
+    return f"{estimate.mbb_per_hand:+,.0f}{interval}"
 
 
 def _capture(capture: Capture) -> str:

@@ -20,6 +20,7 @@ from poker_env.hand import Hand
 from poker_env.player_specs import advice_for, make_player
 from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
+from poker_env.players.poker_config import Answers
 from poker_env.table import play
 from recipes.options.config import ExploitConfig
 from recipes.training.credit import Credited, Crediting
@@ -105,11 +106,16 @@ class Rollout:
         share = deal_out(rows, processes)[process]
         return to_trl(share.rows, share.elsewhere, tokens)
 
+    @property
+    def answers(self) -> Answers:
+        """How hero answers."""
+        return self._credit.answers
+
     def hero(self, model: Any, step: int) -> LLMPlayer:
         """The model as a player, as it is after so many optimizer steps."""
         if self._hero is None or self._hero[0] != step:
-            answers, advise = self._credit.answers, advice_for(self._poker)
-            self._hero = step, LLMPlayer(model, self._tokenizer, self._poker, answers=answers, advise=advise)
+            advise = advice_for(self._poker)
+            self._hero = step, LLMPlayer(model, self._tokenizer, self._poker, answers=self.answers, advise=advise)
         return self._hero[1]
 
     def metrics(self) -> dict[str, float]:

@@ -17,6 +17,7 @@ import torch
 from safetensors.numpy import load_file
 
 from poker_env.errors import UserError
+from poker_env.evaluation.compare import StoredEvaluation, gain
 from poker_env.evaluation.match import Match
 from poker_env.games import make_game
 from poker_env.hand import read_hands
@@ -30,6 +31,7 @@ from recipes.runs.record import command_line, require_same_run
 from recipes.runs.watcher import best_adapter, untrained
 from recipes.solve import main as solve
 from recipes.train import main
+from recipes.training import judgement
 from recipes.training.exact_watch import ExactWatch
 
 ROOT = Path(__file__).parents[2]
@@ -308,12 +310,12 @@ def test_a_resumed_run_is_not_judged_again_before_training(
     folder = shutil.copytree(finished_run, tmp_path / "run")
     (folder / "evaluation" / "report.html").unlink()  # as if killed while judging what it had trained
     judged = []
-    monkeypatch.setattr(train, "Match", lambda *args, **kwargs: judged.append(1) or Match(*args, **kwargs))
+    monkeypatch.setattr(judgement, "Match", lambda *args, **kwargs: judged.append(1) or Match(*args, **kwargs))
     main(arguments(tiny_model_dir, folder, "--resume"))
     assert len(judged) == 1 and (folder / "evaluation" / "report.html").exists()
     before = json.loads((folder / "evaluation_before" / "results.json").read_text())
     said = capsys.readouterr().out
-    assert f"{before['win_rate']:.1%}" in said
+    assert f"{before['estimates'][before['headline']]['mbb_per_hand']:+,.0f} [" in said
     told = re.search(r"\nmemory: about [\d.]+ GB \(weights [^\n]*, 512 tokens at a time [^\n]*\)\n", said)
     assert told and told.start() < said.index("resuming from")
     (folder / "final").rename(tmp_path / "gone")
@@ -433,6 +435,31 @@ def test_training_goes_on_from_the_warm_start(warm_run):
     assert same(start, adapter(warm_run / "epoch_000"))
     assert start.keys() == final.keys() and not same(start, final)
     assert all(row["legal_rate"] > 0.8 for row in metrics(warm_run))  # from the first epoch on
+
+
+def test_imitation_and_play_are_judged_apart_on_the_same_decks(warm_run):
+    folders = [warm_run / name for name in ("evaluation_before", "evaluation_warm_start", "evaluation")]
+    records = [json.loads((folder / "results.json").read_text()) for folder in folders]
+    assert [record["hero"] for record in records[1:]] == [f"llm:{warm_run / name}" for name in ("warm_start", "final")]
+    assert records[0]["legal_rate"] < 0.5 < records[1]["legal_rate"]
+    dealt = [[hand.deal for hand in read_hands(folder / "hands.jsonl")] for folder in folders]
+    assert dealt[0] == dealt[1] == dealt[2]
+
+
+def test_a_run_ends_in_what_the_imitation_and_the_hands_gained(weak, tiny_model_dir, tmp_path, capsys):
+    """Judged as it was trained: answers from the menu."""
+    options = ["--villain", weak, "--variance_reduction", "hero", "all_action", "--num_epochs", "1"]
+    main(arguments(tiny_model_dir, tmp_path, *WARM, *options, "--eval_hands", "200"))
+    folders = [tmp_path / name for name in ("evaluation_before", "evaluation_warm_start", "evaluation")]
+    stored = [StoredEvaluation.load(folder) for folder in folders]
+    table = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("│")][-4:]
+    assert [row[0].strip() for row in table] == ["before", "after imitation", "after training", "in all"]
+    estimator = json.loads((folders[0] / "results.json").read_text())["headline"]
+    for row, (later, earlier) in zip(table[1:], [(1, 0), (2, 1), (2, 0)], strict=True):
+        gained = gain(stored[later], stored[earlier], estimator)
+        assert row[2].strip() == f"{gained.mbb_per_hand:+,.0f} [{gained.ci95[0]:+,.0f}, {gained.ci95[1]:+,.0f}]"
+    prompts = json.loads((folders[2] / "results.json").read_text())["prompts"]
+    assert {asked["answers"] for asked in prompts.values()} == {"menu"}
 
 
 def test_kl_is_measured_to_the_warm_start(warm_run):

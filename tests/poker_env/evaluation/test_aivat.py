@@ -110,7 +110,7 @@ def test_scores_are_right_on_average_in_kuhn(answers, guess, tells):
     """Whatever hero is taken for, when some of its answers name no action, when it tells what it draws them from."""
     hero, villain = Watched(random_table(KUHN, 1), answers, tells), tabular_player(KUHN, 2)
     table = {None: None, "right": hero.table, "wrong": random_table(KUHN, 3)}[guess]
-    aivat = AIVAT.between(KUHN, hero, villain, 100, table)
+    aivat = AIVAT.between(KUHN, hero, villain, False, table)
     expected = exact_value(KUHN, hero, villain)
     assert expected_score(KUHN, aivat, hero, villain) == pytest.approx(expected, abs=1e-9)
 
@@ -118,7 +118,7 @@ def test_scores_are_right_on_average_in_kuhn(answers, guess, tells):
 def test_a_hero_that_tells_what_it_draws_from_has_no_luck_left():
     """Where the value function is that of both policies, and every answer names an action."""
     hero, villain = Watched(random_table(KUHN, 1), tells=True), tabular_player(KUHN, 2)
-    aivat = AIVAT.between(KUHN, hero, villain, 100, hero.table)
+    aivat = AIVAT.between(KUHN, hero, villain, False, hero.table)
     assert aivat.value_function.both_decide
     expected = exact_value(KUHN, hero, villain)
     for deck in all_decks(KUHN):
@@ -131,7 +131,7 @@ def test_scores_are_right_on_average_in_leduc():
     """Hero takes one action in each state, so there are few enough ways to go."""
     table = {state: {max(row, key=row.get): 1.0} for state, row in random_table(LEDUC, 1).items()}
     hero, villain = Watched(table), tabular_player(LEDUC, 2)
-    aivat = AIVAT.between(LEDUC, hero, villain, 100, None)
+    aivat = AIVAT.between(LEDUC, hero, villain, False, None)
     expected = exact_value(LEDUC, hero, villain)
     assert expected_score(LEDUC, aivat, hero, villain) == pytest.approx(expected, abs=1e-9)
 
@@ -139,7 +139,7 @@ def test_scores_are_right_on_average_in_leduc():
 @pytest.mark.parametrize("spec", ["cfr", "random", "call"])
 def test_the_known_player_may_be_hero(spec):
     hero, villain = make_player(spec, KUHN), Watched(random_table(KUHN, 4), 0.8)
-    aivat = AIVAT.between(KUHN, hero, villain, 100, exact_policy(KUHN, hero))
+    aivat = AIVAT.between(KUHN, hero, villain, False, exact_policy(KUHN, hero))
     assert aivat.value_function.known_player == spec
     expected = exact_value(KUHN, hero, villain)
     assert expected_score(KUHN, aivat, hero, villain) == pytest.approx(expected, abs=1e-9)
@@ -167,10 +167,10 @@ def test_who_is_known(cfr):
         ("random", "lag", "random"),
     ]:
         players = make_player(hero, KUHN), make_player(villain, KUHN)
-        assert between(KUHN, *players, 10, None).value_function.known_player == known
-    assert between(KUHN, make_player("tag", KUHN), make_player("lag", KUHN), 10, None) is None
-    assert between(HOLDEM, make_player("tag", HOLDEM), make_player("random", HOLDEM), 10, None) is None
-    value_function = between(HOLDEM, make_player("tag", HOLDEM), cfr, 10, None).value_function
+        assert between(KUHN, *players, False, None).value_function.known_player == known
+    assert between(KUHN, make_player("tag", KUHN), make_player("lag", KUHN), False, None) is None
+    assert between(HOLDEM, make_player("tag", HOLDEM), make_player("random", HOLDEM), False, None) is None
+    value_function = between(HOLDEM, make_player("tag", HOLDEM), cfr, False, None).value_function
     assert (value_function.kind, value_function.samples) == ("check down", None)
     assert value_function.sha256 == cfr.sha256
 
@@ -183,7 +183,7 @@ def test_who_says_it_knows_its_policy_is_only_taken_for_a_guess():
             return [self.table[observation.infoset] for observation in observations]
 
     players = Approximate(random_table(KUHN, 1)), make_player("tag", KUHN)
-    assert AIVAT.between(KUHN, *players, 10, exact_policy(KUHN, players[0])) is None
+    assert AIVAT.between(KUHN, *players, False, exact_policy(KUHN, players[0])) is None
 
 
 def test_checked_down_hands_are_worth_nothing():

@@ -225,8 +225,8 @@ def test_tables_show_the_headline():
     record = json.loads(json.dumps(results(evaluation, "")))
     row = [list(column.cells) for column in comparison_table({"before": record, "after": record}).columns]
     headline = evaluation.estimates["aivat"]
-    win_rates = [[f"{headline.mbb_per_hand:+,.0f}"] * 2, [f"{headline.margin:,.0f}"] * 2]
-    assert row == [["before", "after"], *win_rates, ["0.0%"] * 2, ["40"] * 2]
+    win_rate = f"{headline.mbb_per_hand:+,.0f} [{headline.ci95[0]:+,.0f}, {headline.ci95[1]:+,.0f}]"
+    assert row == [["before", "after"], [win_rate] * 2, ["", ""], ["0.0%"] * 2]
     assert "hero's play: illegal 100.0%" in summary_lines(evaluation)
     rates = summary_table(evaluation).columns
     assert f"{headline.mbb_per_hand:+,.0f}" == dict(zip(rates[0].cells, rates[1].cells, strict=True))["aivat *"]

@@ -2,12 +2,14 @@
 
 import csv
 import errno
+import io
 import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from poker_env.errors import UserError
 from poker_env.evaluation.compare import StoredEvaluation
@@ -92,18 +94,29 @@ def test_a_full_disk_leaves_each_file_whole_or_absent(tmp_path, monkeypatch, fai
         assert found.get("results.json") == (before["results.json"] if folder == "old" else None)  # it comes last
 
 
-def test_the_comparison_says_chips_intervals_legal_answers_and_hands():
+def test_the_comparison_says_chips_intervals_gains_legal_answers_and_hands():
     """Not how many hands were won: who folds less wins more of them, and loses more chips."""
-    sampled = results(match(HOLDEM, "call", "random", 40), "")
+    sampled = results(match(HOLDEM, "call", "random", 2_000), "")
     one_deck = results(match(KUHN, "random", "call", 2), "")
-    table = comparison_table(json.loads(json.dumps({"before": sampled, "after": one_deck})))
+    gained = Estimate(-1_234.4, 30.0, (-11_000.0, -1_024.8), 2_000, 1_000)
+    gains = {"after training": gained, "in all": gained}
+    records = json.loads(json.dumps({"after imitation": sampled, "after training": one_deck}))
+    table = comparison_table(records, gains)
     columns = {str(column.header): list(column.cells) for column in table.columns}
-    assert list(columns) == ["", "mbb/hand", "± 95 %", "legal answers", "hands"]
-    assert columns[""] == ["before", "after"] and columns["hands"] == ["40", "2"]
+    assert list(columns) == ["", "mbb/hand [95 %]", "gain [95 %]", "legal"]
+    assert columns[""] == ["after imitation", "after training", "in all"]
     quoted = [as_estimate(record["estimates"][record["headline"]]) for record in (sampled, one_deck)]
-    assert columns["mbb/hand"] == [f"{estimate.mbb_per_hand:+,.0f}" for estimate in quoted]
-    assert columns["± 95 %"] == [f"{quoted[0].margin:,.0f}", "unknown"]
-    assert columns["legal answers"] == ["100.0%", "100.0%"]
+    low, high = quoted[0].ci95
+    assert columns["mbb/hand [95 %]"] == [
+        f"{quoted[0].mbb_per_hand:+,.0f} [{low:+,.0f}, {high:+,.0f}]",
+        f"{quoted[1].mbb_per_hand:+,.0f}",  # one deck: no interval
+        "",
+    ]
+    assert columns["gain [95 %]"] == ["", *["-1,234 [-11,000, -1,025]"] * 2]
+    assert columns["legal"] == ["100.0%", "100.0%", ""] and "2,000 hands" in table.caption
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table)
+    assert "-1,234 [-11,000, -1,025]" in console.export_text()  # it fits a terminal
 
 
 class OddRaises:
