@@ -1,7 +1,8 @@
 """Players, by one string everywhere: `random`, `call`, `fold`, `tag`, `lag`, `cfr`, `cfr:PATH_OR_NAME`, `llm:PATH`.
 
 A hold'em cfr player's spec may end in `+river`: it then solves the river again at the table. `mix:cfr=0.8,lag=0.2`
-plays each hand as one of several players does.
+plays each hand as one of several players does. `advice:cfr` takes the action that is worth most by the advice about
+that player which a language model may be given in its prompts, see `_advice_follower`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from poker_env.errors import UserError
 from poker_env.games import Game
+from poker_env.menu import POT_FRACTIONS
 from poker_env.players.base import Player
 from poker_env.players.simple import SIMPLE, SimplePlayer
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:  # those who ask for no advice need none of what it takes
 
 PLAYER_SPECS = (
     *(*SIMPLE, "cfr", "cfr:PATH_OR_NAME", "cfr+river", "cfr:PATH_OR_NAME+river"),
-    *("mix:PLAYER=WEIGHT,PLAYER=WEIGHT,…", "llm:PATH_OR_HUB_ID"),
+    *("mix:PLAYER=WEIGHT,PLAYER=WEIGHT,…", "llm:PATH_OR_HUB_ID", "advice:PLAYER[~SOFTNESS][@SIZE/SIZE/…]"),
 )
 RIVER_SUFFIX = "+river"
 
@@ -44,11 +46,33 @@ def make_player(spec: str, game: Game) -> Player:
         from poker_env.players.cfr import load_cfr_player
 
         return load_cfr_player(game, checkpoint or None, resolve_river=spec.endswith(RIVER_SUFFIX))
+    if kind == "advice" and argument:
+        return _advice_follower(argument, game)
     if kind == "llm" and argument:
         return make_llm_player(argument, game)
     if kind == "human":
         raise UserError("player 'human' plays at recipes/play.py alone: python recipes/play.py --against PLAYER")
     raise UserError(f"unknown player {spec!r}: choose one of {', '.join(PLAYER_SPECS)}")
+
+
+_NUMBER = r"\d*\.?\d+"
+
+
+def _advice_follower(argument: str, game: Game) -> Player:
+    """Plays `PLAYER`, `PLAYER~0.03` or `PLAYER@0.5/1`: what the advice about that player says is best, and no more.
+
+    After a tilde stands by what share of the pot an action has to be better than another to be taken e times as often,
+    after an at sign which fractions of the pot it may bet.
+    """
+    from poker_env.knowledge.advisor import AdviceFollower
+
+    found = re.fullmatch(rf"(.+?)(?:~({_NUMBER}))?(?:@({_NUMBER}(?:/{_NUMBER})*))?", argument)
+    assert found is not None
+    villain, softness, sizes = found.groups()
+    fractions = tuple(map(float, sizes.split("/"))) if sizes else POT_FRACTIONS
+    if not all(fractions):
+        raise UserError(f"player 'advice:{argument}': sizes {sizes} must be above 0")
+    return AdviceFollower(load_advisor(villain, game), fractions, float(softness or 0), f"advice:{argument}")
 
 
 def make_llm_player(path: str, game: Game) -> LLMPlayer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from poker_env.games import Game
 from poker_env.menu import MenuItem
@@ -12,6 +12,9 @@ from poker_env.state import Move, Observation, position, street_base
 from poker_env.suits import rename_suits
 
 STYLES = ("compact", "brief", "classic")
+
+ADVICE = ("folds", "worth")
+"""What advice may say beside hero's equity and pot odds: how often villain folds, what each action is worth."""
 
 Messages = list[dict[str, str]]
 
@@ -49,6 +52,12 @@ class Advice:
     """For each bet or raise on the menu, by OpenSpiel's id, how often villain folds to it, 0 to 1."""
     worth: Mapping[int, float]
     """For each action on the menu, what it wins on top of folding if nobody bets after it, in pots."""
+
+    def only(self, parts: Sequence[str]) -> Advice:
+        """Without those of `ADVICE` that aren't among the parts."""
+        return replace(
+            self, folds=self.folds if "folds" in parts else {}, worth=self.worth if "worth" in parts else {}
+        )
 
 
 def build_messages(
@@ -134,14 +143,24 @@ def _brief_offer(observation: Observation, item: MenuItem) -> str:
 def _brief_advice(advice: Advice, menu: Sequence[MenuItem]) -> str:
     """`equity 54/33 folds 30 80 worth 0 31 -8 -40`, in percent, in the order of the actions."""
     need = "" if advice.pot_odds is None else f"/{100 * advice.pot_odds:.0f}"
-    folds = _folds(advice, menu)
-    worth = " ".join(f"{round(100 * advice.worth[item.action])}" for item in menu)
-    return f"equity {100 * advice.equity:.0f}{need}" + (f" folds {folds}" if folds else "") + f" worth {worth}"
+    folds, worth = _folds(advice, menu), " ".join(f"{own}" for _, own in _worth(advice, menu))
+    told = f"equity {100 * advice.equity:.0f}{need}" + (f" folds {folds}" if folds else "")
+    return told + (f" worth {worth}" if worth else "")
 
 
 def _folds(advice: Advice, menu: Sequence[MenuItem]) -> str:
     """`30 80`: how often villain folds, in percent, in the order of the raises."""
     return " ".join(f"{100 * advice.folds[item.action]:.0f}" for item in menu if item.action in advice.folds)
+
+
+def _worth(advice: Advice, menu: Sequence[MenuItem]) -> list[tuple[MenuItem, int]]:
+    """What each action is worth, in percent of the pot, where that is told."""
+    return [(item, round(100 * advice.worth[item.action])) for item in menu if item.action in advice.worth]
+
+
+def _best_first(worth: list[tuple[MenuItem, int]]) -> list[tuple[MenuItem, int]]:
+    """A small model reads what comes first sooner than it compares numbers."""
+    return sorted(worth, key=lambda told: -told[1])
 
 
 def _by_street(observation: Observation) -> list[list[Move]]:
@@ -185,11 +204,12 @@ def _compact(observation: Observation, menu: Sequence[MenuItem], advice: Advice 
 
 
 def _compact_advice(advice: Advice, menu: Sequence[MenuItem]) -> str:
-    """`Equity 54%, need 33%. Folds 30 80%.` in the order of the raises; below it `Worth A0 0 A1 31 A2 -8 A3 -40%`."""
+    """`Equity 54%, need 33%. Folds 30 80%.` in the order of the raises; below it `Worth A1 31 A0 0 A2 -8 A3 -40%`."""
     need = "" if advice.pot_odds is None else f", need {advice.pot_odds:.0%}"
     folds = _folds(advice, menu)
-    worth = " ".join(f"{item.token} {round(100 * advice.worth[item.action])}" for item in menu)
-    return f"Equity {advice.equity:.0%}{need}." + (f" Folds {folds}%." if folds else "") + f"\nWorth {worth}%"
+    worth = " ".join(f"{item.token} {own}" for item, own in _best_first(_worth(advice, menu)))
+    told = f"Equity {advice.equity:.0%}{need}." + (f" Folds {folds}%." if folds else "")
+    return told + (f"\nWorth {worth}%" if worth else "")
 
 
 def _offer_size(observation: Observation, item: MenuItem) -> str:
@@ -245,8 +265,8 @@ def _classic_advice(advice: Advice, menu: Sequence[MenuItem]) -> list[str]:
     folds = [f"{item.token} {advice.folds[item.action]:.0%}" for item in menu if item.action in advice.folds]
     if folds:
         lines.append("How often the opponent folds: " + ", ".join(folds))
-    worth = ", ".join(f"{item.token} {round(100 * advice.worth[item.action])}%" for item in menu)
-    return [*lines, f"Share of the pot won if nobody bets after it: {worth}"]
+    worth = ", ".join(f"{item.token} {own}%" for item, own in _best_first(_worth(advice, menu)))
+    return [*lines, *([f"Share of the pot won if nobody bets after it: {worth}"] if worth else [])]
 
 
 def _classic_item(observation: Observation, item: MenuItem) -> str:

@@ -46,6 +46,8 @@ from recipes.cli import Parser, run
 
 TOURNAMENT = "tournament"
 CHARTS = ("asked", "played")
+ODDS = "odds"
+"""What advice always says: hero's equity and pot odds."""
 LBR_SPECS = "lbr:fc, lbr:late, lbr:fcpa, lbr:eight (a local best response: a lower bound on villain's exploitability)"
 
 
@@ -101,6 +103,12 @@ def judge(argv: Sequence[str], command: str) -> None:
         "menu, so that the luck of its own choices comes off, too, in up to twice the time; or menu, drawn from those "
         "alone, in less time, any other answer counting as illegal",
     )
+    parser.add_argument(
+        "--advice",
+        metavar="PARTS",
+        help="what the language model that is hero is told of what it was trained with: odds; odds,folds; odds,worth; "
+        "odds,folds,worth; or none",
+    )
     parser.add_argument("--compare", type=Path, metavar="DIR", help="an evaluation's output on the same decks")
     arguments = parser.parse_args(argv)
 
@@ -115,7 +123,7 @@ def judge(argv: Sequence[str], command: str) -> None:
 
 def bound_villain(arguments: Namespace, game: Game, command: str) -> None:
     """Play a local best response against villain."""
-    for option in ("capture", "exploitability", "compare", "temperature", "answers"):
+    for option in ("capture", "exploitability", "compare", "temperature", "answers", "advice"):
         if getattr(arguments, option) is not None:
             raise UserError(f"--{option} is for a match: leave it out where hero is a local best response")
     villain = make_player(arguments.villain, game)
@@ -131,7 +139,7 @@ def play_match(arguments: Namespace, game: Game, command: str) -> None:
     if stored is not None:
         stored.require_same_decks(game, arguments.seed)
     villain, hero = make_player(arguments.villain, game), make_player(arguments.hero, game)
-    _instruct(hero, arguments.temperature, arguments.answers)
+    _instruct(hero, arguments.temperature, arguments.answers, arguments.advice)
     references = _references(arguments.capture, game, villain)
     against_hero = _hands_against_hero(arguments, game, hero)
     evaluation = evaluate(game, hero, villain, arguments.hands, arguments.seed, lbr=references)
@@ -181,17 +189,31 @@ def _references(argument: str | None, game: Game, villain: Player) -> Sequence[s
     return usual_settings(game, villain)
 
 
-def _instruct(hero: Player, temperature: float | None, answers: Answers | None) -> None:
-    """Tell a language model how to answer."""
-    given = {"--temperature": temperature, "--answers": answers}
+def _instruct(hero: Player, temperature: float | None, answers: Answers | None, advice: str | None) -> None:
+    """Tell a language model how to answer, and what it is told."""
+    given = {"--temperature": temperature, "--answers": answers, "--advice": advice}
     config = getattr(hero, "config", None)
     for option, value in given.items():
         if value is not None and not isinstance(config, PokerConfig):
             raise UserError(f"{option} is for language models: leave it out where hero is {hero.name}")
-    if temperature is not None:
-        hero.config = replace(config, temperature=temperature)  # type: ignore[attr-defined, type-var]
     if answers is not None:
         hero.answers = answers  # type: ignore[attr-defined]
+    if isinstance(config, PokerConfig):
+        config = config if temperature is None else replace(config, temperature=temperature)
+        hero.config = config if advice is None else _advised(config, advice)  # type: ignore[attr-defined]
+
+
+def _advised(config: PokerConfig, advice: str) -> PokerConfig:
+    """Hero's, told no more than `odds,folds,worth` or a part of that."""
+    if advice == "none":
+        return replace(config, advisor=None)
+    if config.advisor is None:
+        raise UserError(f"--advice {advice}: hero was trained without any, leave it out")
+    first, *parts = advice.split(",")
+    if first != ODDS or set(parts) - {*config.advice}:
+        known = ", ".join((ODDS, *config.advice))
+        raise UserError(f"--advice {advice}: hero was trained with {known}; give some, the first always, or none")
+    return replace(config, advice=tuple(parts))
 
 
 def _hands_against_hero(arguments: Namespace, game: Game, hero: Player) -> int:

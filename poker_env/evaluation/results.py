@@ -205,6 +205,7 @@ def prompts(*players: Player) -> dict[str, dict[str, str | float | None]]:
         name: {
             "style": config.style,
             "advisor": config.advisor,
+            "advice": None if config.advisor is None else ",".join(("odds", *config.advice)),
             "temperature": config.temperature,
             "answers": answers,
         }

@@ -127,25 +127,34 @@ class AdviceFollower:
     Not the best one alone: whoever imitates it learns by how much an action is better, and not only that it is.
     """
 
-    def __init__(self, advisor: Advisor, fractions: Sequence[float]) -> None:
-        """`fractions` of the pot it bets and raises, beside all-in."""
-        self.name = "lbr"
-        self._advisor, self._fractions = advisor, tuple(fractions)
+    answers = "menu"
+
+    def __init__(
+        self, advisor: Advisor, fractions: Sequence[float], softness: float = SOFTNESS, name: str = "lbr"
+    ) -> None:
+        """`fractions` of the pot it bets and raises, beside all-in; with a `softness` of 0 the best action alone."""
+        self.name = name
+        self._advisor, self._fractions, self._softness = advisor, tuple(fractions), softness
 
     def act(self, observations: Sequence[Observation]) -> list[Answer]:
         """One answer per observation, drawn from its policy with the observation's coin."""
-        return [
-            Answer(int(np.random.default_rng(observation.coin_seed).choice(list(policy), p=list(policy.values()))))
-            for observation, policy in zip(observations, self.policy(observations), strict=True)
-        ]
+        answers = []
+        for observation, policy in zip(observations, self.policy(observations), strict=True):
+            menu, chances = tuple(policy), tuple(policy.values())
+            place = int(np.random.default_rng(observation.coin_seed).choice(len(menu), p=chances))
+            answers.append(Answer(menu[place], menu=menu, probabilities=chances, place=place))
+        return answers
 
     def policy(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
         """For each observation, the probability of each action of the menu, by OpenSpiel's id."""
         return [self._policy(observation, make_menu(observation, self._fractions)) for observation in observations]
 
     def _policy(self, observation: Observation, menu: Sequence[MenuItem]) -> dict[int, float]:
-        values = self._advisor.values(observation, menu) / (SOFTNESS * observation.pot)
-        chances = np.exp(values - values.max())
+        values = self._advisor.values(observation, menu) / observation.pot
+        if self._softness:
+            chances = np.exp((values - values.max()) / self._softness)
+        else:
+            chances = np.eye(len(menu))[values.argmax()]
         return {item.action: float(chance) for item, chance in zip(menu, chances / chances.sum(), strict=True)}
 
 

@@ -120,10 +120,11 @@ class LLMPlayer:
         if self.config.advisor is not None:
             if self.advise is None:
                 raise ValueError(f"{self.name} is asked with advice about {self.config.advisor}, and has none")
-            advice = list(map(self.advise, observations, menus))
+            given = map(self.advise, observations, menus)
+            advice = [whole.only(self.config.advice) for whole in given]
         messages = [
-            build_messages(observation, menu, self.config.style, given)
-            for observation, menu, given in zip(observations, menus, advice, strict=True)
+            build_messages(observation, menu, self.config.style, own)
+            for observation, menu, own in zip(observations, menus, advice, strict=True)
         ]
         texts = ["\n".join(message["content"] for message in prompt) for prompt in messages]
         ids_of = {text: tuple(self.encode(prompt)) for text, prompt in dict(zip(texts, messages, strict=True)).items()}

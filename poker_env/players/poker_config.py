@@ -14,7 +14,7 @@ from poker_env.files import write_atomically
 from poker_env.games import Game, make_game
 from poker_env.language_model.init_kwargs import check_init_kwargs
 from poker_env.menu import POT_FRACTIONS
-from poker_env.prompts import STYLES
+from poker_env.prompts import ADVICE, STYLES
 
 FILE_NAME = "poker_config.json"
 
@@ -39,6 +39,8 @@ class PokerConfig:
     """Sampling temperature; the policy that was trained is the one at this temperature."""
     advisor: str | None = None
     """The spec of the villain that prompts have advice about (`poker_env.knowledge.advisor`); None: they have none."""
+    advice: tuple[str, ...] = ADVICE
+    """What the advice says beside equity and pot odds, of `prompts.ADVICE`."""
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
     """What the chat template is given beside the messages."""
     model_init_kwargs: dict[str, Any] = field(default_factory=dict)
@@ -65,6 +67,8 @@ class PokerConfig:
             raise UserError(f"base_sha256 {self.base_sha256!r} must be a SHA-256, or null")
         if not (self.advisor is None or isinstance(self.advisor, str)):
             raise UserError(f"advisor {self.advisor!r} must be the spec of a player, or null")
+        if set(self.advice) - {*ADVICE}:
+            raise UserError(f"advice {list(self.advice)} may hold {' and '.join(ADVICE)}")
         for name in ("chat_template_kwargs", "model_init_kwargs"):
             if not isinstance(getattr(self, name), dict):
                 raise UserError(f"{name} {getattr(self, name)!r} must be a mapping of names to values")
@@ -90,6 +94,7 @@ class PokerConfig:
                     f"{path} has unknown keys {sorted(set(record) - known)}: was it written by a newer version?"
                 )
             game = make_game(str(Game(**record["game"])))
-            return PokerConfig(**{**record, "game": game, "fractions": tuple(record["fractions"])})
+            lists = {name: tuple(record[name]) for name in ("fractions", "advice") if name in record}
+            return PokerConfig(**{**record, "game": game, **lists})
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path} is not a usable poker config: {error}") from error

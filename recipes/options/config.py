@@ -28,6 +28,7 @@ from poker_env.menu import POT_FRACTIONS, longest_menu
 from poker_env.player_specs import expand_home
 from poker_env.players.mixture import mixture_spec
 from poker_env.players.poker_config import PokerConfig
+from poker_env.prompts import ADVICE
 from recipes.options.adapter import ALL_LINEAR, lora_config
 from recipes.options.given import find_config, read_command_line, read_config, shipped_configs
 from recipes.options.launcher import TIMEOUT, refuse_other_ways
@@ -91,7 +92,11 @@ class ExploitConfig(GRPOConfig):
     )
     advisor: bool = field(
         default=False,
-        metadata={"help": "tell hero its equity, pot odds, how often villain folds, what each action is worth"},
+        metadata={"help": "tell hero its equity and pot odds against villain's range, and what `advice` names"},
+    )
+    advice: list[str] = field(
+        default_factory=lambda: list(ADVICE),
+        metadata={"help": "what the advisor says beside equity and pot odds: folds, worth, both or '' for neither"},
     )
     menu_fractions: list[float] = field(
         default_factory=lambda: list(POT_FRACTIONS), metadata={"help": "bet sizes on offer, as fractions of the pot"}
@@ -253,6 +258,7 @@ class ExploitConfig(GRPOConfig):
             max_new_tokens=self.max_completion_length,
             temperature=self.temperature,
             advisor=self.villain if self.advisor else None,
+            advice=tuple(self.advice),
             chat_template_kwargs=self.chat_template_kwargs or {},
             model_init_kwargs=self.model_init_kwargs or {},
         )

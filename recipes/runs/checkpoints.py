@@ -45,6 +45,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, poker: PokerConfig) -> Pe
         ("prompt_style", saved.style, poker.style),
         ("menu_fractions", saved.fractions, poker.fractions),
         ("advisor", saved.advisor is not None, poker.advisor is not None),  # about whom may change
+        *([("advice", list(saved.advice), list(poker.advice))] if poker.advisor is not None else []),
         ("chat_template_kwargs", saved.chat_template_kwargs, poker.chat_template_kwargs),
     ):
         if theirs != ours:

@@ -205,14 +205,14 @@ def test_compact_advice_comes_after_the_hand():
     holdem = make_game("holdem")
     advised = text_of(ask(holdem, FLOP, RIVER_ACTIONS, "compact", ADVICE))
     assert advised == COMPACT_RIVER + (
-        "\nEquity 54%, need 20%. Folds 0 20 30 46 50 100%.\nWorth A0 0 A1 18 A2 30 A3 20 A4 10 A5 0 A6 -50 A7 -384%"
+        "\nEquity 54%, need 20%. Folds 0 20 30 46 50 100%.\nWorth A2 30 A3 20 A1 18 A4 10 A0 0 A5 0 A6 -50 A7 -384%"
     )
     all_in = [20_000]  # to be called or not
     advised = text_of(ask(holdem, FLOP, all_in, "compact", Advice(0.0, 199 / 400, {}, {0: 0.0, 1: -0.99})))
     assert advised == text_of(ask(holdem, FLOP, all_in, "compact")) + "\nEquity 0%, need 50%.\nWorth A0 0 A1 -99%"
     jack = Advice(1.0, None, {1: 0.333}, UNASKED.worth)
     advised = text_of(ask(make_game("kuhn"), Deal((0, 1), 0, 0), [], "compact", jack))
-    assert advised.endswith("\nHand J\nEquity 100%. Folds 33%.\nWorth A0 100 A1 125%")
+    assert advised.endswith("\nHand J\nEquity 100%. Folds 33%.\nWorth A1 125 A0 100%")
 
 
 def test_brief_advice_comes_after_the_hand():
@@ -233,13 +233,13 @@ def test_classic_advice_comes_before_the_actions():
         "Your equity against the opponent's range: 54%\nEquity needed to call: 20%\n"
         "How often the opponent folds: A2 0%, A3 20%, A4 30%, A5 46%, A6 50%, A7 100%\n"
         "Share of the pot won if nobody bets after it: "
-        "A0 0%, A1 18%, A2 30%, A3 20%, A4 10%, A5 0%, A6 -50%, A7 -384%\n"
+        "A2 30%, A3 20%, A1 18%, A4 10%, A0 0%, A5 0%, A6 -50%, A7 -384%\n"
     )
     assert advised == CLASSIC_RIVER.replace("\nLegal actions:", f"{told}\nLegal actions:")
     advised = text_of(ask(make_game("kuhn"), Deal((0, 1), 0, 0), [], "classic", UNASKED))
     assert (
         "Your equity against the opponent's range: 100%\n"
-        "Share of the pot won if nobody bets after it: A0 100%, A1 125%\n\nLegal actions:"
+        "Share of the pot won if nobody bets after it: A1 125%, A0 100%\n\nLegal actions:"
     ) in advised
 
 

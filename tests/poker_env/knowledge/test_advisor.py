@@ -163,6 +163,46 @@ def test_it_answers_as_often_as_it_says():
         assert taken[action] / len(asked) == pytest.approx(chance, abs=0.04)
 
 
+@pytest.mark.parametrize("name", ["kuhn", "holdem"])
+def test_following_advice_is_taking_what_is_worth_most(name):
+    """Greedily with no softness, ever more evenly with more of it, and of no bets but those that it may make."""
+    game = make_game(name)
+    villain = "cfr:weak" if name == "kuhn" else "call"
+    observations = [HandState(game, deal).observe() for deal in make_deals(game, 12, 3)]
+    best, soft = make_player(f"advice:{villain}@0.5/1", game), make_player(f"advice:{villain}~0.1@0.5/1", game)
+    assert best.name == f"advice:{villain}@0.5/1"
+    advisor = load_advisor(villain, game)
+    for observation, greedy, tempered, answer in zip(
+        observations, best.policy(observations), soft.policy(observations), best.act(observations), strict=True
+    ):
+        menu = make_menu(observation, (0.5, 1.0))
+        worth = advisor.advise(observation, menu).worth
+        top = max(worth, key=worth.__getitem__)
+        assert greedy == {item.action: float(item.action == top) for item in menu}
+        assert answer.action == top == answer.menu[answer.place] and answer.probabilities == tuple(greedy.values())
+        for action, chance in tempered.items():
+            assert chance / tempered[top] == pytest.approx(np.exp((worth[action] - worth[top]) / 0.1), rel=1e-6)
+    everything = make_player(f"advice:{villain}", game).policy(observations)
+    assert list(everything[0]) == [item.action for item in make_menu(observations[0])]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("advice:tag", "tag"),
+        ("advice:", "unknown player 'advice:'"),
+        ("advice:shark@1", "unknown player 'shark'"),
+        ("advice:call@0", "sizes 0 must be above 0"),
+        ("advice:call@1/x", "unknown player 'call@1/x'"),
+        ("advice:call~-1", "unknown player 'call~-1'"),
+    ],
+)
+def test_advice_about_nobody_is_one_line(spec, message):
+    with pytest.raises(UserError) as caught:
+        make_player(spec, HOLDEM)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("rivers", [1, pytest.param(6, marks=pytest.mark.slow)])
 def test_holdem_rivers_by_every_holding(policies, rivers):
     """A holding at a time, as the villain would play it, on rivers of its own play against itself."""
@@ -311,6 +351,25 @@ def test_a_model_is_told_what_its_config_says(model, tiny_model_dir, style):
             assert ("quity" in question.text) == (config.advisor is not None)
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_advice_may_say_less(model, tiny_model_dir, style):
+    observation = replayed(KUHN, make_deals(KUHN, 1, 0)[0], []).observe()
+    whole = PokerConfig(KUHN, str(tiny_model_dir), style, advisor="cfr:weak")
+    advise = advice_for(whole)
+    lines = {}
+    for parts in (("folds", "worth"), ("folds",), ("worth",), ()):
+        (question,) = LLMPlayer(*model, replace(whole, advice=parts), advise=advise).ask([observation])
+        lines[parts] = question.text.splitlines()
+    told = {parts: "\n".join(text).lower() for parts, text in lines.items()}
+    assert all("quity" in text for text in told.values())
+    assert {parts for parts, text in told.items() if "folds" in text} == {("folds", "worth"), ("folds",)}
+    says = "share of the pot won" if style == "classic" else "worth"
+    assert {parts for parts, text in told.items() if says in text} == {("folds", "worth"), ("worth",)}
+    shorter = [line for line in lines[()] if line not in lines["folds", "worth"]]
+    assert len(shorter) <= 1 and all(line.rstrip(".") in told_line for line in shorter for told_line in
+                                     lines["folds", "worth"] if "quity" in told_line)  # fmt: skip
+
+
 def test_an_adapter_is_asked_as_it_was_trained_and_results_say_how(model, tiny_model_dir, tmp_path):
     from peft import LoraConfig, get_peft_model
 
@@ -322,7 +381,10 @@ def test_an_adapter_is_asked_as_it_was_trained_and_results_say_how(model, tiny_m
     assert "Your equity" in hero.ask([HandState(KUHN, make_deals(KUHN, 1, 0)[0]).observe()])[0].text
     record = results(evaluate(KUHN, hero, make_player("cfr", KUHN), 4, progress=False), "")
     assert record["prompts"] == {
-        f"llm:{tmp_path}": {"style": "classic", "advisor": "cfr:weak", "temperature": 1.0, "answers": "free"}
+        f"llm:{tmp_path}": {
+            **{"style": "classic", "advisor": "cfr:weak", "advice": "odds,folds,worth"},
+            **{"temperature": 1.0, "answers": "free"},
+        }
     }
     bots = evaluate(KUHN, make_player("tag", KUHN), make_player("cfr", KUHN), 4, progress=False)
     assert results(bots, "")["prompts"] == {}
@@ -333,9 +395,12 @@ def test_configs_without_the_key_still_load(tmp_path):
     config.save(tmp_path)
     assert PokerConfig.load(tmp_path) == config
     record = json.loads((tmp_path / FILE_NAME).read_text())
-    del record["advisor"]
+    del record["advisor"], record["advice"]
     (tmp_path / FILE_NAME).write_text(json.dumps(record))
     assert PokerConfig.load(tmp_path) == replace(config, advisor=None)
     (tmp_path / FILE_NAME).write_text(json.dumps({**record, "advisor": True}))
     with pytest.raises(UserError, match="advisor True"):
+        PokerConfig.load(tmp_path)
+    (tmp_path / FILE_NAME).write_text(json.dumps({**record, "advice": ["folds", "hope"]}))
+    with pytest.raises(UserError, match=r"advice \['folds', 'hope'\] may hold folds and worth"):
         PokerConfig.load(tmp_path)

@@ -17,7 +17,7 @@ from poker_env.players.poker_config import PokerConfig
 from poker_env.prompts import build_messages
 from poker_env.state import HandState
 from poker_env.table import play
-from recipes import train
+from recipes import evaluate, train
 from recipes.runs.checkpoints import load_adapter
 from recipes.training.imitation import Imitated, examples_of
 from recipes.warm_start import main
@@ -79,13 +79,47 @@ def test_an_adapter_goes_on_as_it_was_asked(tiny_model_dir, tmp_path, advised):
             assert "\n" not in str(caught.value)
 
 
+def test_an_adapter_goes_on_with_the_parts_of_the_advice_that_it_knows(tiny_model_dir, tmp_path):
+    main(arguments(tiny_model_dir, tmp_path, "--advisor", "true", "--advice", "folds"))
+    hero = make_llm_player(str(tmp_path / "warm_start"), KUHN)
+    assert hero.config.advice == ("folds",)
+    model = load_model(str(tiny_model_dir), torch.float32)
+    with pytest.raises(UserError, match=r"advice \['folds'\], not \['folds', 'worth'\]"):
+        load_adapter(model, tmp_path / "warm_start", PokerConfig(KUHN, str(tiny_model_dir), advisor="cfr"))
+
+
+def test_an_evaluation_may_tell_it_less(tiny_model_dir, tmp_path):
+    main(arguments(tiny_model_dir, tmp_path, "--advisor", "true"))
+    adapter, told = f"llm:{tmp_path / 'warm_start'}", {}
+    common = ["--game", "kuhn", "--hero", adapter, "--villain", "cfr", "--hands", "10"]
+    for advice in ("odds,folds,worth", "odds,worth", "odds", "none"):
+        evaluate.main([*common, "--advice", advice, "--output", str(tmp_path / advice)])
+        record = json.loads((tmp_path / advice / "results.json").read_text())
+        hands = list(read_hands(tmp_path / advice / "hands.jsonl"))
+        texts = [each.answer.prompt for hand in hands for each in hand.hero_decisions]
+        told[record["prompts"][adapter]["advice"]] = [
+            all(f"\n{word} " in text for text in texts) for word in ("Equity", "Worth")
+        ]
+    assert told == {
+        "odds,folds,worth": [True, True], "odds,worth": [True, True], "odds": [True, False], None: [False, False]
+    }  # fmt: skip
+    for advice, message in (("worth", "the first always"), ("odds,luck", "odds, folds, worth"), ("", "give some")):
+        with pytest.raises(UserError, match=message):
+            evaluate.main([*common, "--advice", advice])
+    with pytest.raises(UserError, match="--advice is for language models"):
+        evaluate.main(["--game", "kuhn", "--hero", "tag", "--villain", "cfr", "--hands", "10", "--advice", "odds"])
+
+
 def test_a_run_is_trained_and_judged_with_advice(tiny_model_dir, tmp_path):
     more = ("--num_epochs", "1", "--episodes_per_epoch", "16", "--eval_hands", "20", "--advisor", "true")
     train.main(arguments(tiny_model_dir, tmp_path, *more))
     for folder in ("evaluation_before", "evaluation"):
         record = json.loads((tmp_path / folder / "results.json").read_text())
         assert list(record["prompts"].values()) == [
-            {"style": "compact", "advisor": "cfr", "temperature": 1.0, "answers": "free"}
+            {
+                **{"style": "compact", "advisor": "cfr", "advice": "odds,folds,worth"},
+                **{"temperature": 1.0, "answers": "free"},
+            }
         ]
         hands = list(read_hands(tmp_path / folder / "hands.jsonl"))
         assert all("\nEquity " in each.answer.prompt for hand in hands for each in hand.hero_decisions)
