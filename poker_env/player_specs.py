@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,21 @@ def _advice_follower(argument: str, game: Game) -> Player:
     if not all(fractions):
         raise UserError(f"player 'advice:{argument}': sizes {sizes} must be above 0")
     return AdviceFollower(load_advisor(villain, game), fractions, float(softness or 0), f"advice:{argument}")
+
+
+def game_of(specs: Sequence[str]) -> str:
+    """The game that is played where none is named: that of the first trained adapter among the players, else hold'em.
+
+    Raises `UserError` for one whose `poker_config.json` can't be read.
+    """
+    from poker_env.players.hub import trained_folder
+    from poker_env.players.poker_config import FILE_NAME, PokerConfig
+
+    adapters = [
+        trained_folder(spec.removeprefix("llm:")) for spec in map(expand_home, specs) if spec.startswith("llm:")
+    ]
+    games = [str(PokerConfig.load(folder).game) for folder in adapters if (folder / FILE_NAME).exists()]
+    return games[0] if games else "holdem"
 
 
 def make_llm_player(path: str, game: Game) -> LLMPlayer:

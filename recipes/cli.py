@@ -17,6 +17,12 @@ from poker_env.errors import UserError
 PATIENCE = 5.0
 """Seconds until a process says what may be another one's doing. When that one ends, the launcher ends this one."""
 
+GAME_HELP = (
+    "kuhn, leduc or holdem[:stack=…,small_blind=…,big_blind=…]; where none is named, what a trained adapter among the "
+    "players was trained on, else holdem"
+)
+"""Of `--game` where `poker_env.player_specs.game_of` says what is meant without it."""
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are `UserError`s, and whose help shows the defaults."""
@@ -68,7 +74,7 @@ def bucket_counts(text: str) -> tuple[int, int, int]:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's `main` and exit: 0, or 2 after the one line of a `UserError`, or 130 after Ctrl-C.
+    """Run a script's `main` and exit: 0, 2 after the one line of a `UserError`, 130 after Ctrl-C, 141 unread.
 
     Of several processes the main one says what is wrong. Another one does where it alone met it.
     Any other exception is raised.
@@ -87,6 +93,9 @@ def run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # who reads what is printed has seen enough, say `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit would complain
+        sys.exit(141)
     except Exception:
         if processes > 1:  # it may be that another process, which has said why, is gone
             time.sleep(PATIENCE)

@@ -38,11 +38,11 @@ from poker_env.evaluation.tournament import cross_table, play_tournament, write_
 from poker_env.files import output_folder
 from poker_env.games import Game, make_game
 from poker_env.knowledge.ranges import range_policy_of
-from poker_env.player_specs import PLAYER_SPECS, make_player
+from poker_env.player_specs import PLAYER_SPECS, game_of, make_player
 from poker_env.players.base import Player
 from poker_env.players.poker_config import Answers, PokerConfig
 from poker_env.report.page import write_report
-from recipes.cli import Parser, run
+from recipes.cli import GAME_HELP, Parser, run
 
 TOURNAMENT = "tournament"
 CHARTS = ("asked", "played")
@@ -112,7 +112,7 @@ def judge(argv: Sequence[str], command: str) -> None:
     parser.add_argument("--compare", type=Path, metavar="DIR", help="an evaluation's output on the same decks")
     arguments = parser.parse_args(argv)
 
-    game = make_game(arguments.game)
+    game = make_game(arguments.game or game_of([arguments.hero, arguments.villain]))
     if arguments.output is not None:
         output_folder(arguments.output)
     if arguments.hero.partition(":")[0] == KIND:
@@ -164,10 +164,10 @@ def play_round_robin(argv: Sequence[str], command: str) -> None:
         "--players", required=True, nargs="+", help="their specs with commas between them, or as separate arguments"
     )
     arguments = parser.parse_args(argv)
-    game = make_game(arguments.game)
+    specs = arguments.players if len(arguments.players) > 1 else arguments.players[0].split(",")
+    game = make_game(arguments.game or game_of(specs))
     if arguments.output is not None:
         output_folder(arguments.output)
-    specs = arguments.players if len(arguments.players) > 1 else arguments.players[0].split(",")
     players = [make_player(spec, game) for spec in specs]
     tournament = play_tournament(game, players, arguments.hands, arguments.seed)
     Console().print(cross_table(tournament))
@@ -176,7 +176,7 @@ def play_round_robin(argv: Sequence[str], command: str) -> None:
 
 
 def _add_common(parser: Parser) -> None:
-    parser.add_argument("--game", default="holdem", help="kuhn, leduc or holdem[:stack=…,small_blind=…,big_blind=…]")
+    parser.add_argument("--game", help=GAME_HELP)
     parser.add_argument("--hands", type=int, default=2_000, help="of a match, rounded up to an even number")
     parser.add_argument("--seed", type=int, default=0, help="names the decks")
     parser.add_argument("--output", type=Path, help="folder to save everything in")

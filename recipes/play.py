@@ -26,8 +26,8 @@ from poker_env.errors import UserError
 from poker_env.files import output_folder
 from poker_env.games import make_game
 from poker_env.knowledge.exact_value import KnowsItsPolicy
-from poker_env.player_specs import PLAYER_SPECS, load_advisor, make_player
-from recipes.cli import Parser, run
+from poker_env.player_specs import PLAYER_SPECS, game_of, load_advisor, make_player
+from recipes.cli import GAME_HELP, Parser, run
 from recipes.frontends.sitting import SITTING, Sitting
 from recipes.frontends.terminal import Ask, play_in_terminal, speak_plainly
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None, ask: Ask = input) -> None:
         raise UserError(
             f"--hands {arguments.hands}: a browser's visitors leave when they like, leave it out with --web"
         )
-    game = make_game(arguments.game)
+    game = make_game(arguments.game or game_of([arguments.against, arguments.hero]))
     folder = arguments.output or Path("runs") / f"play-{time.strftime('%Y%m%d-%H%M%S')}"
     if arguments.web:
         from recipes.frontends.web import Room, serve  # gradio takes seconds to import, and not everybody has it
@@ -78,7 +78,7 @@ def _parser() -> Parser:
     specs = ", ".join(PLAYER_SPECS)
     parser.add_argument("--against", required=True, metavar="PLAYER", help=f"your opponent: {specs}")
     parser.add_argument("--hero", default=HUMAN, metavar="PLAYER", help="who plays it: human (default), or a player")
-    parser.add_argument("--game", default="holdem", help="kuhn, leduc or holdem[:stack=…,small_blind=…,big_blind=…]")
+    parser.add_argument("--game", help=GAME_HELP)
     parser.add_argument("--seed", type=int, help="names the cards (default: new ones each time)")
     parser.add_argument("--hands", type=int, help="leave the table after so many (default: when you like)")
     parser.add_argument("--output", type=Path, help="folder for the hands (default: runs/play-DATE-TIME)")

@@ -101,7 +101,10 @@ def load_cfr_player(game: Game, spec_argument: str | None, resolve_river: bool =
     path = _find(game, spec_argument)
     checkpoint = load_checkpoint(path)
     if checkpoint.game != game:
-        raise UserError(f"{path} is a strategy for {checkpoint.game}, not for {game}: solve one with recipes/solve.py")
+        stakes = f"use --game {checkpoint.game}, or " if checkpoint.game.name == game.name else ""
+        raise UserError(
+            f"{path} is a strategy for {checkpoint.game}, not for {game}: {stakes}solve one with recipes/solve.py"
+        )
     name = f"cfr:{spec_argument}" if spec_argument else "cfr"
     strategy = _strategy(checkpoint, path)
     if resolve_river:

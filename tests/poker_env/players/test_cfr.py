@@ -198,6 +198,7 @@ def test_files_that_cant_be_played_are_refused_in_one_line(tmp_path):
         (HOLDEM, str(tmp_path / "cards.npz"), "card buckets that this version computes otherwise"),
         (HOLDEM, str(tmp_path / "tree.npz"), "no whole hold'em strategy"),
         (leduc, str(OPPONENTS / "kuhn.npz"), "is a strategy for kuhn, not for leduc"),
+        (make_game("holdem"), "weak", "use --game holdem:small_blind=50,big_blind=100,stack=2000, or solve"),
         (make_game("holdem:stack=10000"), None, "not for holdem:.*stack=10000"),
         (make_game("holdem:small_blind=100,big_blind=200"), "small", "not for holdem:small_blind=100"),
     ]:
