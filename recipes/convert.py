@@ -4,9 +4,12 @@
 
     python recipes/convert.py dataset runs/judged decisions
 
+    python recipes/convert.py shrink runs/quickstart/final small
+
 `merge` adds the adapter to its base model's weights: the folder loads with transformers alone, and plays as
 `llm:merged`. `dataset` writes hero's decisions of an evaluation as Parquet, for `datasets.load_dataset("decisions")`.
-Both write the whole folder or nothing.
+`shrink` writes the adapter in bfloat16 and without a tokenizer, a player as before. All write the
+whole folder or nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Do what the command line says; raises `UserError` for what a user got wrong."""
-    commands = {"merge": merge_command, "dataset": dataset_command}
+    commands = {"merge": merge_command, "dataset": dataset_command, "shrink": shrink_command}
     choose_command(commands, argv, __doc__)
 
 
@@ -51,6 +54,21 @@ def dataset_command(argv: Sequence[str]) -> None:
 
     count = export_decisions(given.evaluation, given.folder)
     print(f'{given.folder}: {count:,} decisions, datasets.load_dataset("{given.folder}", split="train")')
+
+
+def shrink_command(argv: Sequence[str]) -> None:
+    """Shrink an adapter, and say how far the answers moved by rounding."""
+    parser = Parser(description="Write an adapter in bfloat16, without a tokenizer.")
+    parser.add_argument("adapter", help="its folder or Hub id")
+    parser.add_argument("folder", type=Path, help="a new folder for it")
+    given = parser.parse_args(argv)
+    from recipes.publishing.shrink import shrink  # torch: not for --help
+
+    moved = shrink(given.adapter, given.folder)
+    size = sum(path.stat().st_size for path in given.folder.iterdir())
+    print(
+        f"{given.folder}: {size / 1e6:.1f} MB, player llm:{given.folder}. Probabilities moved by {moved:.2g} at most."
+    )
 
 
 if __name__ == "__main__":

@@ -10,15 +10,26 @@ from huggingface_hub.errors import HFValidationError, HTTPError
 from poker_env.errors import UserError, first_line
 from poker_env.players.poker_config import FILE_NAME
 
+SHIPPED = "shipped/"
+"""What the names of adapters that come with the package begin with: `llm:shipped/holdem`."""
+ADAPTERS = Path(__file__).parents[1] / "adapters"
+
 LEFT_THERE = ["evaluation*", "*.png"]
 
 
 def trained_folder(name: str) -> Path:
-    """The folder of that name or, for `org/name`, the local copy of that repository, fetched where there is none.
+    """The folder of that name, of a shipped adapter's or, for `org/name`, the local copy of that repository, fetched
+    where there is none.
 
     `org/name@revision` is another branch, tag or commit of it. Only repositories of this project's models are fetched:
     any other name is returned as a path. Raises `UserError` when the Hub gives only a part of the files.
     """
+    if name.startswith(SHIPPED) and not Path(name).exists():
+        folder = ADAPTERS / name.removeprefix(SHIPPED)
+        if not folder.is_dir():
+            known = ", ".join(sorted(f"{SHIPPED}{path.parent.name}" for path in ADAPTERS.glob(f"*/{FILE_NAME}")))
+            raise UserError(f"no adapter {name} is shipped: choose one of {known}")
+        return folder
     name = str(Path(name).expanduser()) if name.startswith("~") else name
     if Path(name).exists() or name.partition("@")[0].count("/") != 1:
         return Path(name)

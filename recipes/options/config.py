@@ -104,9 +104,7 @@ class ExploitConfig(GRPOConfig):
     lora_r: int = field(default=16, metadata={"help": "rank of the LoRA adapter"})
     lora_alpha: int = field(default=32, metadata={"help": "its scale: alpha / r multiplies the adapter's output"})
     lora_dropout: float = field(default=0.0, metadata={"help": "its dropout"})
-    lora_target_modules: list[str] = field(
-        default_factory=lambda: [ALL_LINEAR], metadata={"help": "layers it is put on"}
-    )
+    lora_target_modules: list[str] = field(default_factory=lambda: [ALL_LINEAR], metadata={"help": "its layers"})
 
     # Where hero starts
     adapter: str | None = field(
@@ -169,7 +167,9 @@ class ExploitConfig(GRPOConfig):
     )
 
     # Watching and judging
-    eval_hands: int = field(default=200, metadata={"help": "hands of the evaluations before and after; 0: none"})
+    eval_hands: int = field(
+        default=200, metadata={"help": "hands of each evaluation: before, after a warm start, after training; 0: none"}
+    )
     exact_eval_every: int | None = field(
         default=None,
         metadata={"help": "epochs between exact evaluations; 0: none; default: 1 in Kuhn, 5 in Leduc, 0 in hold'em"},
@@ -221,6 +221,10 @@ class ExploitConfig(GRPOConfig):
         check_bounds(vars(self), world)
         self._check()
         rows, share = self.rows_per_epoch or self._enough_rows(), world * self.updates_per_epoch
+        if self.updates_per_epoch > rows:
+            raise UserError(
+                f"updates_per_epoch {self.updates_per_epoch} is more than an epoch's {rows} rows: give fewer"
+            )
         self.per_device_train_batch_size = self.per_device_train_batch_size or math.ceil(max(2, rows) / share)
         batch = self.per_device_train_batch_size * share
         self.rows_per_epoch = max(2, math.ceil(rows / batch) * batch)

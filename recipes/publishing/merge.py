@@ -53,10 +53,15 @@ def merge(adapter: str, folder: Path, dtype: str = "auto") -> float:
         load_tokenizer(poker.base_model, revision=unquantized.get("revision")).save_pretrained(temporary)
         replace(poker, model_init_kwargs=_of_folder(unquantized)).save(temporary)
         del base, adapted, merged
-        asked = _some_decisions(poker.game)
-        before, after = (make_llm_player(str(path), poker.game).policy(asked) for path in (source, temporary))
+        return moved_between(source, temporary, poker.game)
+
+
+def moved_between(before: Path, after: Path, game: Game) -> float:
+    """How far the probability of any action is from one player's to another's, over some decisions."""
+    asked = _some_decisions(game)
+    own, other = (make_llm_player(str(path), game).policy(asked) for path in (before, after))
     return max(
-        abs(after[place][action] - before[place][action]) for place in range(len(asked)) for action in after[place]
+        abs(other[place][action] - own[place][action]) for place in range(len(asked)) for action in other[place]
     )
 
 

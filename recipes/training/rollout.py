@@ -49,7 +49,7 @@ class EpochHands:
     prompt_tokens_saved: float
     """Share of the prompts' tokens that sampling did not forward, because another decision's prompt was the same."""
     trained: int
-    """Decisions that were trained on; with the all-action gradient by their share of legal answers."""
+    """Decisions that fitted into the rows; with the all-action gradient by their share of legal answers."""
     rows: int
     """Rows they were merged into."""
     tokens_saved: float
@@ -93,7 +93,7 @@ class Rollout:
         seconds = max(everywhere(time.monotonic() - started))
         credited = self._credit.credited(self.hands, hero)
         played = everywhere(credited.decisions)
-        rows, tokens = training_rows(
+        rows, tokens, answers = training_rows(
             [decision for decisions in played for decision in decisions],
             len(prompts) * processes,
             weights=[spec.weight for spec in self.rewards],
@@ -102,7 +102,7 @@ class Rollout:
             rng=np.random.default_rng((self.config.seed, epoch)),
             share=self.config.trained_share,
         )
-        self.epoch = self._summary(first, credited, played, rows, seconds)
+        self.epoch = self._summary(first, credited, played, rows, answers, seconds)
         share = deal_out(rows, processes)[process]
         return to_trl(share.rows, share.elsewhere, tokens)
 
@@ -147,6 +147,7 @@ class Rollout:
         credited: Credited,
         played: list[list[DecisionRows]],
         rows: list[Row],
+        answers: float,
         seconds: float,
     ) -> EpochHands:
         scores = [hand.payoff for hand in self.hands] if credited.scores is None else credited.scores
@@ -166,7 +167,7 @@ class Rollout:
         )
         trained = [row for row in rows if row.decisions]
         asked_of = [row for decisions in played for decision in decisions for row in decision if row.completion_ids]
-        share = sum(row.decisions for row in trained) / (sum(row.decisions for row in asked_of) or 1)
+        share = answers / (sum(row.decisions for row in asked_of) or 1)
         asked = [[given.prompt_ids for given, *_ in decisions] for decisions in played]
         return EpochHands(
             payoffs_bb=payoffs_bb,

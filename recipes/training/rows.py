@@ -65,11 +65,11 @@ def training_rows(
     pad_token_id: int,
     rng: np.random.Generator,
     share: float = 1.0,
-) -> tuple[list[Row], float]:
+) -> tuple[list[Row], float, float]:
     """Exactly `count` rows out of decisions: merged ones, then at least one of padding; and what they stand for.
 
-    That is the number of answers' tokens of the decisions, of which only a `share` of the prompts is trained on, see
-    `spared`.
+    That is how many answers' tokens and how many answers the decisions have that fit; of their prompts only a `share`
+    is trained on, see `spared`.
 
     Decisions are taken in random order up to the first that would make one row too many. Any decision is kept with the
     same expected weight in the mean of those kept, so the policy gradient stays unbiased (inverse sampling, Haldane
@@ -88,12 +88,12 @@ def training_rows(
         credit = advantages([row.credit for row in alone], weights, scale) if alone else np.zeros((0, len(weights)))
         centred = [replace(row, credit=tuple(map(float, own))) for row, own in zip(alone, credit, strict=True)]
         rows = merge([*centred, *(row for own in kept if len(own) > 1 for row in own if row.completion_ids)])
-    tokens = sum(row.decisions * len(row.completion_ids) for row in rows)
+    tokens, answers = sum(row.decisions * len(row.completion_ids) for row in rows), sum(row.decisions for row in rows)
     rows = spared(rows, share, weights, rng)
     padding = count - len(rows)
     total = np.sum([_mean_credit(row) for row in rows], axis=0) if rows else np.zeros(len(weights))
     balance = tuple(map(float, -total / padding))
-    return rows + [Row((pad_token_id,), (pad_token_id,), balance, decisions=0)] * padding, tokens
+    return rows + [Row((pad_token_id,), (pad_token_id,), balance, decisions=0)] * padding, tokens, answers
 
 
 def spared(rows: Sequence[Row], share: float, weights: Sequence[float], rng: np.random.Generator) -> list[Row]:

@@ -30,7 +30,7 @@ class MadeUp:
         process, count = trainer.accelerator.process_index, trainer.accelerator.num_processes
         rng = np.random.default_rng(trainer.state.global_step)
         size = len(prompts) * count
-        rows, _ = training_rows(self.decisions, size, weights=self.weights, scale=False, pad_token_id=0, rng=rng)
+        rows, *_ = training_rows(self.decisions, size, weights=self.weights, scale=False, pad_token_id=0, rng=rng)
         share = deal_out(rows, count)[process]
         return to_trl(share.rows, share.elsewhere)
 

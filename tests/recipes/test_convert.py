@@ -1,6 +1,7 @@
 """Merged weights answer as the adapter does, decisions come back as a dataset, and nothing is left half written."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from datasets import load_dataset
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from poker_env.errors import UserError
@@ -95,6 +97,26 @@ def test_weights_are_rounded_to_what_is_asked_for(adapter, tmp_path, capsys):
     main(["merge", str(adapter), str(tmp_path / "small"), "--dtype", "bfloat16"])
     assert f"player llm:{tmp_path / 'small'}" in capsys.readouterr().out
     assert json.loads((tmp_path / "small" / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_a_shrunken_adapter_is_half_as_large_and_plays_alike(adapter, tmp_path, capsys):
+    small = tmp_path / "small"
+    main(["shrink", str(adapter), str(small)])
+    assert re.search(rf"player llm:{small}\. Probabilities moved by 0?\.?\S+ at most", capsys.readouterr().out)
+    assert {path.name for path in small.iterdir()} == {
+        "adapter_model.safetensors", "adapter_config.json", "poker_config.json"
+    }  # fmt: skip
+    whole, rounded = (load_file(folder / "adapter_model.safetensors") for folder in (adapter, small))
+    assert whole.keys() == rounded.keys() and all(own.dtype == torch.bfloat16 for own in rounded.values())
+    assert sum(own.nbytes for own in rounded.values()) * 2 == sum(own.nbytes for own in whole.values())
+    asked = _some_decisions(KUHN)
+    own, other = (make_player(f"llm:{folder}", KUHN).policy(asked) for folder in (adapter, small))
+    for row, expected in zip(own, other, strict=True):
+        assert row == pytest.approx(expected, abs=0.02)
+    with pytest.raises(UserError, match="small"):
+        main(["shrink", str(adapter), str(small)])
+    with pytest.raises(UserError, match="not a usable poker config"):
+        main(["shrink", str(tmp_path), str(tmp_path / "other")])
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ def test_a_share_of_the_prompts_is_divided_by_the_tokens_of_all(tiny_model_dir, 
     decisions = made_up_decisions(1, 14, menus=True)
     size = {"rows_per_epoch": 48, "per_device_train_batch_size": 24, "variance_reduction": "all_action"}
     options = {"weights": WEIGHTS, "scale": False, "pad_token_id": 0}
-    whole, tokens = training_rows(decisions, 48, rng=np.random.default_rng(0), **options)
+    whole, tokens, _ = training_rows(decisions, 48, rng=np.random.default_rng(0), **options)
     trainer, found = make(tiny_model_dir, tmp_path / "whole", whole, **size)
     trainer.train()
     mean = {name: torch.zeros_like(gradient) for name, gradient in found.updates[0].items()}

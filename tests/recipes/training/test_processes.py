@@ -295,7 +295,7 @@ def test_a_prompt_that_fits_nowhere_is_split_and_both_processes_know_the_whole_m
 def test_the_same_decisions_are_kept_whatever_the_number_of_processes():
     decisions = made_up_decisions(3, 60, menus=True)
     options = {"weights": [1.0, 1.0], "scale": False, "pad_token_id": 0, "rng": np.random.default_rng(0)}
-    rows, _ = training_rows(decisions, 48, **options)
+    rows, *_ = training_rows(decisions, 48, **options)
     for processes in (1, 2, 3, 4):
         dealt = [row for share in deal_out(rows, processes) for row in share.rows]
         assert Counter(dealt) == Counter(rows)

@@ -195,7 +195,7 @@ def test_the_whole_share_changes_nothing():
 def test_rows_tell_the_tokens_of_all_they_stand_for():
     decisions = [[row] for row in prompts_of_unequal_weight(3)]
     options = {"weights": (1.0, 1.0), "scale": False, "pad_token_id": 0, "rng": np.random.default_rng(0)}
-    rows, tokens = training_rows(decisions, 200, share=0.3, **options)
-    assert tokens == pytest.approx(2 * 40 * 3)
+    rows, tokens, decided = training_rows(decisions, 200, share=0.3, **options)
+    assert (tokens, decided) == pytest.approx((2 * 40 * 3, 40 * 3))
     assert len(rows) == 200 and sum(1 for row in rows if row.decisions) < 60
     assert to_trl(rows, None, tokens)["stood_for"] == [tokens] * 200
