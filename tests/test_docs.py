@@ -209,14 +209,17 @@ def world(tiny_model_dir, tmp_path_factory):
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
         patch.setattr("poker_env.players.cfr.load_checkpoint", functools.cache(load_checkpoint))  # a second each time
-        quickstart = "--config recipes/configs/quickstart.yaml " + SHORT.format(
-            model=tiny_model_dir, out="runs/quickstart"
-        )
-        importlib.import_module("recipes.train").main(quickstart.split())
-        for name in ("mine", "other"):
-            (folder / "runs" / name).symlink_to("quickstart")
-        judged = "--hero llm:runs/mine/final --hands 4 --seed 1 --capture none --charts played --output runs/judged"
-        importlib.import_module("recipes.evaluate").main(judged.split())
+        for name, stakes in (("quickstart", ""), ("mine", "--game holdem --villain cfr ")):
+            options = (
+                SHORT.format(model=tiny_model_dir, out=f"runs/{name}") + " --variance_reduction none"
+            )  # no tables
+            command = f"--config recipes/configs/quickstart.yaml {stakes}{options}"
+            importlib.import_module("recipes.train").main(command.split())
+        (folder / "runs" / "other").symlink_to("mine")
+        for name, villain, judged in (("quickstart", "cfr:weak", "judged"), ("mine", "cfr", "mine_judged")):
+            players = f"--hero llm:runs/{name}/final --villain {villain} --output runs/{judged}"
+            command = f"{players} --hands 4 --seed 1 --capture none --charts played"
+            importlib.import_module("recipes.evaluate").main(command.split())
         yield folder
     for module in ("my_rewards", "poker_rewards_example"):
         sys.modules.pop(module, None)

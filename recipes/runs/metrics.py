@@ -108,16 +108,22 @@ def plot_learning_curve(run: Path, epochs: Sequence[dict[str, Any]], title: str)
 
 
 def _plot_bb(axes: Axes, epochs: Sequence[dict[str, Any]]) -> None:
-    for name, ci95, label in (("bb_per_hand", "bb_ci95", "chips"), ("bb_aivat", "bb_aivat_ci95", "luck taken out")):
-        shown = [epoch for epoch in epochs if name in epoch]
-        if shown:
-            x, bb = [epoch["epoch"] for epoch in shown], np.array([epoch[name] for epoch in shown])
-            margin = np.array([epoch[ci95] or 0.0 for epoch in shown])
-            axes.fill_between(x, bb - margin, bb + margin, alpha=0.2, linewidth=0)
-            axes.plot(x, bb, marker=".", label=label)
-    if "bb_aivat" in epochs[-1]:
-        axes.legend()
+    """What hands won; where that is known without the luck, chips are dots that may lie outside the picture."""
+    x = [epoch["epoch"] for epoch in epochs]
+    known = [epoch for epoch in epochs if "bb_aivat" in epoch]
+    if known:
+        axes.plot(x, [epoch["bb_per_hand"] for epoch in epochs], ".", color="grey", alpha=0.5, label="chips")
+    shown, name, label = (known, "bb_aivat", "luck taken out") if known else (epochs, "bb_per_hand", "chips")
+    bb = np.array([epoch[name] for epoch in shown])
+    margin = np.array([epoch["bb_aivat_ci95" if known else "bb_ci95"] or 0.0 for epoch in shown])
+    x = [epoch["epoch"] for epoch in shown]
+    axes.fill_between(x, bb - margin, bb + margin, alpha=0.2, linewidth=0)
+    axes.plot(x, bb, marker=".", label=label)
     axes.axhline(0, color="grey", linewidth=0.8)
+    if known:
+        low, high = min(0.0, float((bb - margin).min())), max(0.0, float((bb + margin).max()))
+        axes.set_ylim(low - 0.1 * (high - low) - 0.01, high + 0.1 * (high - low) + 0.01)
+        axes.legend()
     axes.set_title("bb/hand, 95 % interval")
 
 
