@@ -43,10 +43,15 @@ app = modal.App("exploitative-poker-evaluate", image=make_image())
     scaledown_window=2,
 )
 def preflight(game: str, players: list[str]) -> str:
-    """What is wrong with the players, empty when nothing is. Language models come to the cache volume."""
-    from modal_app.preflight import check_player
+    """What is wrong with the players at a game (`""`: the one they were trained on), empty when nothing is.
+
+    Language models come to the cache volume.
+    """
+    from modal_app.preflight import check_player, resolve_player
+    from poker_env.player_specs import game_of
 
     try:
+        game = game or game_of(list(map(resolve_player, players)))
         for spec in players:
             check_player(spec, game)
     except UserError as error:
@@ -79,7 +84,7 @@ def evaluate(name: str, hero: str, villain: str, options: list[str]) -> str:
 def main(
     hero: str,
     villain: str = "cfr",
-    game: str = "holdem",
+    game: str = "",
     hands: int = 2_000,
     seed: int = 0,
     capture: str | None = None,
@@ -98,7 +103,7 @@ def main(
         rates = cost.current()
         what = f"{gpu} with CPU and memory" if gpu else "CPU and memory"
         print(cost.describe_bound(plan, what, rates.container(gpu or ""), rates.source))
-        options = ["--game", game, "--hands", str(hands), "--seed", str(seed)]
+        options = [*(["--game", game] if game else []), "--hands", str(hands), "--seed", str(seed)]
         options += ["--capture", capture] if capture else []
         name = output or time.strftime("%Y%m%d-%H%M%S")
         call = evaluate.with_options(gpu=gpu, timeout=plan.timeout).spawn(name, hero, villain, options)

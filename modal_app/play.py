@@ -52,11 +52,15 @@ app = modal.App(f"{NAME}-preflight", image=image)
 
 @app.function(volumes=VOLUMES, cpu=2.0, memory=PREFLIGHT_MIB, timeout=60 * MINUTES, scaledown_window=2)
 def preflight(game: str, against: str) -> str:
-    """What is wrong with the opponent, empty when nothing is. A language model comes to the cache volume."""
-    from modal_app.preflight import check_player
+    """What is wrong with the opponent at a game (`""`: the one it was trained on), empty when nothing is.
+
+    A language model comes to the cache volume.
+    """
+    from modal_app.preflight import check_player, resolve_player
+    from poker_env.player_specs import game_of
 
     try:
-        check_player(against, game)
+        check_player(against, game or game_of([resolve_player(against)]))
     except UserError as error:
         return str(error)
     finally:
@@ -68,13 +72,14 @@ def web() -> Any:
     """The web player as an ASGI app; it runs in the container that `make_app` asks for."""
     from modal_app.preflight import resolve_player
     from poker_env.games import make_game
-    from poker_env.player_specs import make_player
+    from poker_env.player_specs import game_of, make_player
     from recipes.frontends.web import Room
     from recipes.frontends.web import make_app as make_page
 
     table = json.loads(os.environ[TABLE])
-    game = make_game(table["game"])
-    room = Room(game, make_player(resolve_player(table["against"]), game), thoughts=table["thoughts"])
+    against = resolve_player(table["against"])
+    game = make_game(table["game"] or game_of([against]))
+    room = Room(game, make_player(against, game), thoughts=table["thoughts"])
     return make_page(room, table["path"])
 
 
@@ -102,7 +107,7 @@ def make_app(table: dict[str, Any], gpu: str | None, hours: float) -> modal.App:
 @app.local_entrypoint()
 def main(
     against: str,
-    game: str = "holdem",
+    game: str = "",
     gpu: str | None = None,
     thoughts: bool = False,
     timeout_hours: float = 2.0,
