@@ -79,16 +79,14 @@ def _advice_follower(argument: str, game: Game) -> Player:
 def game_of(specs: Sequence[str]) -> str:
     """The game that is played where none is named: that of the first trained adapter among the players, else hold'em.
 
-    Raises `UserError` for one whose `poker_config.json` can't be read.
+    Raises `UserError` where its `poker_config.json` can't be read.
     """
     from poker_env.players.hub import trained_folder
     from poker_env.players.poker_config import FILE_NAME, PokerConfig
 
-    adapters = [
-        trained_folder(spec.removeprefix("llm:")) for spec in map(expand_home, specs) if spec.startswith("llm:")
-    ]
-    games = [str(PokerConfig.load(folder).game) for folder in adapters if (folder / FILE_NAME).exists()]
-    return games[0] if games else "holdem"
+    models = (spec.removeprefix("llm:") for spec in map(expand_home, specs) if spec.startswith("llm:"))
+    adapters = (folder for folder in map(trained_folder, models) if (folder / FILE_NAME).exists())
+    return next((str(PokerConfig.load(folder).game) for folder in adapters), "holdem")
 
 
 def make_llm_player(path: str, game: Game) -> LLMPlayer:

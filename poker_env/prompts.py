@@ -16,6 +16,9 @@ STYLES = ("compact", "brief", "classic")
 ADVICE = ("folds", "worth")
 """What advice may say beside hero's equity and pot odds: how often villain folds, what each action is worth."""
 
+ODDS = "odds"
+"""What those two are called beside `ADVICE`."""
+
 Messages = list[dict[str, str]]
 
 GAME_TITLES = {

@@ -41,13 +41,12 @@ from poker_env.knowledge.ranges import range_policy_of
 from poker_env.player_specs import PLAYER_SPECS, game_of, make_player
 from poker_env.players.base import Player
 from poker_env.players.poker_config import Answers, PokerConfig
+from poker_env.prompts import ODDS
 from poker_env.report.page import write_report
 from recipes.cli import GAME_HELP, Parser, run
 
 TOURNAMENT = "tournament"
 CHARTS = ("asked", "played")
-ODDS = "odds"
-"""What advice always says: hero's equity and pot odds."""
 LBR_SPECS = "lbr:fc, lbr:late, lbr:fcpa, lbr:eight (a local best response: a lower bound on villain's exploitability)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,9 +40,21 @@ class Estimate:
         """Of the mean, mbb/hand; None where nothing is known of it."""
         return None if self.sd is None else self.sd / max(1, self.hands) ** 0.5
 
+    @property
+    def with_interval(self) -> str:
+        """See the function of that name."""
+        return with_interval(self.mbb_per_hand, self.ci95, self.hands)
+
     def __str__(self) -> str:
         margin = "" if self.margin is None else f" ± {self.margin:,.0f}"
         return f"{self.mbb_per_hand:+,.0f}{margin}"
+
+
+def with_interval(mbb_per_hand: float, ci95: Sequence[float] | None, hands: int) -> str:
+    """`+12 [-3, +27]`, without the interval where nothing is known of it; an exact value, of no hands, to a tenth."""
+    if not hands:
+        return f"{mbb_per_hand:+,.1f}"
+    return f"{mbb_per_hand:+,.0f}" + ("" if ci95 is None else f" [{ci95[0]:+,.0f}, {ci95[1]:+,.0f}]")
 
 
 def estimate(samples: ArrayLike, hands: int) -> Estimate:

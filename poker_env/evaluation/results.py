@@ -23,6 +23,7 @@ from poker_env.hand import write_hands
 from poker_env.players.base import Player
 from poker_env.players.mixture import MixturePlayer
 from poker_env.players.poker_config import PokerConfig
+from poker_env.prompts import ODDS
 
 PACKAGES = ("exploitative-poker", "open_spiel", "pokerkit", "numpy", "torch", "transformers", "trl", "peft")
 
@@ -153,11 +154,11 @@ def comparison_table(records: Mapping[str, Mapping[str, Any]], gains: Mapping[st
     for column in ("mbb/hand [95 %]", "gain [95 %]", "legal"):  # in 80 columns
         table.add_column(column, justify="right")
     for label in dict.fromkeys((*records, *gains)):
-        gain = _with_interval(gains[label]) if label in gains else ""
+        gain = gains[label].with_interval if label in gains else ""
         if label in records:
             record = records[label]
             headline = Estimate(**record["estimates"][record["headline"]])
-            table.add_row(label, _with_interval(headline), gain, f"{record['legal_rate']:.1%}")
+            table.add_row(label, headline.with_interval, gain, f"{record['legal_rate']:.1%}")
         else:
             table.add_row(label, "", gain, "")
     return table
@@ -171,11 +172,6 @@ def _difference(estimate: Estimate) -> dict[str, Any]:
     """Of two estimators, with how many standard errors it is from 0; None where both say the same of every deck."""
     error = estimate.standard_error or 0.0
     return {**asdict(estimate), "standard_errors": round(estimate.mbb_per_hand / error, 2) if error > 1e-6 else None}
-
-
-def _with_interval(estimate: Estimate) -> str:
-    interval = "" if estimate.ci95 is None else f" [{estimate.ci95[0]:+,.0f}, {estimate.ci95[1]:+,.0f}]"
-    return f"{estimate.mbb_per_hand:+,.0f}{interval}"
 
 
 def _capture(capture: Capture) -> str:
@@ -205,7 +201,7 @@ def prompts(*players: Player) -> dict[str, dict[str, str | float | None]]:
         name: {
             "style": config.style,
             "advisor": config.advisor,
-            "advice": None if config.advisor is None else ",".join(("odds", *config.advice)),
+            "advice": None if config.advisor is None else ",".join((ODDS, *config.advice)),
             "temperature": config.temperature,
             "answers": answers,
         }

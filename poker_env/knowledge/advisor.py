@@ -128,6 +128,7 @@ class AdviceFollower:
     """
 
     answers = "menu"
+    """It says what it draws from, as a language model that answers so."""
 
     def __init__(
         self, advisor: Advisor, fractions: Sequence[float], softness: float = SOFTNESS, name: str = "lbr"

@@ -33,18 +33,18 @@ from recipes.options.adapter import ALL_LINEAR, lora_config
 from recipes.options.given import find_config, read_command_line, read_config, shipped_configs
 from recipes.options.launcher import TIMEOUT, refuse_other_ways
 from recipes.options.report_to import check_trackers, tell_nobody
+from recipes.options.together import check_together
 from recipes.options.trl_options import (
     CISPO_BOUND,
     PATHS,
     SET,
     check_bounds,
     check_choices,
-    check_cispo,
     default_of,
     refuse,
     refuse_overwritten,
 )
-from recipes.options.values import chosen, converted, shown
+from recipes.options.values import chosen, converted
 from reward_fns import RewardSpec, read_reward, reward_list
 
 tell_nobody()
@@ -330,39 +330,9 @@ class ExploitConfig(GRPOConfig):
             self.model_name_or_path, "model_name_or_path", "give its base model, and the folder as --adapter"
         )
         self.poker()
-        if self.episodes_per_epoch % self.replicas:
-            raise UserError(
-                f"episodes_per_epoch {self.episodes_per_epoch} is not a multiple of replicas {self.replicas}"
-            )
-        if self.entropy_coef_end is not None and (self.entropy_coef <= 0 or self.entropy_coef_end < 0):
-            raise UserError(
-                f"entropy_coef_end {self.entropy_coef_end} must not be negative, and needs an entropy_coef above 0 to "
-                "start from"
-            )
-        if self.baseline == "leave_one_out" and self.replicas < 2:
-            raise UserError("baseline leave_one_out needs replicas of 2 or more")
         for switch in self.variance_reduction:
             chosen("variance_reduction", switch, SWITCHES)
-        if self.variance_reduction and self.baseline == "leave_one_out":
-            raise UserError("baseline leave_one_out adds the luck that variance_reduction takes off: leave one out")
-        if "all_action" in self.variance_reduction and self.scale_rewards != "none":
-            raise UserError("variance_reduction all_action has no returns to scale by: set scale_rewards to none")
-        if "all_action" in self.variance_reduction and self.importance_sampling_level != "token":
-            raise UserError(
-                "variance_reduction all_action has answers that weigh less than one: they have no "
-                f"importance_sampling_level {self.importance_sampling_level}, leave one out"
-            )
-        if self.loss_type == "cispo":
-            check_cispo(vars(self))
-        for name, schedules in (
-            ("warmup_steps", ("constant",)),
-            ("lr_scheduler_kwargs", ("constant", "constant_with_warmup")),
-        ):
-            if getattr(self, name) and self.lr_scheduler_type in schedules:
-                raise UserError(
-                    f"{name} {shown(getattr(self, name))} does nothing with lr_scheduler_type "
-                    f"{self.lr_scheduler_type}: leave it out, or set another lr_scheduler_type"
-                )
+        check_together(vars(self))
         check_trackers(self.report_to)
         if self.villain.startswith(("llm:", "human")):
             raise UserError(f"villain {self.villain!r} can't be trained against: name a bot")

@@ -10,6 +10,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from poker_env.evaluation.estimates import with_interval
 from poker_env.games import DEFAULTS
 from poker_env.language_model.bundled import BUNDLED, BUNDLED_IN_WORDS
 from poker_env.players.poker_config import PokerConfig
@@ -196,7 +197,7 @@ def _result_rows(record: Record, poker: PokerConfig, who: str = "") -> Iterator[
         estimate = record["estimates"][estimator]
         yield (
             f"{who}{_against(record, poker)}",
-            _with_interval(estimate),
+            with_interval(estimate["mbb_per_hand"], estimate["ci95"], estimate["hands"]),
             _estimator(estimator),
             f"{estimate['hands']:,}" if estimate["hands"] else "none needed",
             f"{record['legal_rate']:.1%}",
@@ -328,13 +329,6 @@ def _licence(publication: Publication) -> str:
 def _quoted(record: Record) -> list[str]:
     """Names of the estimates to show: the headline, and the exact value where there is one."""
     return list(dict.fromkeys([record["headline"], *(["exact"] if "exact" in record["estimates"] else [])]))
-
-
-def _with_interval(estimate: Mapping[str, Any]) -> str:
-    mean, interval = estimate["mbb_per_hand"], estimate["ci95"]
-    if not estimate["hands"]:
-        return f"{mean:+,.1f}"
-    return f"{mean:+,.0f}" + ("" if interval is None else f" [{interval[0]:+,.0f}, {interval[1]:+,.0f}]")
 
 
 def _capture(reference: str, capture: Mapping[str, Any]) -> str:

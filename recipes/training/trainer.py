@@ -109,8 +109,7 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         generated: tuple[Any, ...] = super()._generate(prompts)
         fields = next(part for part in generated if isinstance(part, dict))
         drawn = fields.get("sampled_logps", [None])
-        updates = self.args.steps_per_generation * self.num_iterations // self.args.gradient_accumulation_steps
-        if updates > 1 and None not in drawn:
+        if self.args.steps_per_epoch > 1 and None not in drawn:
             self._drawn = drawn
         return generated
 
