@@ -8,10 +8,13 @@
 
     python recipes/evaluate.py tournament --players tag,lag,cfr --hands 2000 --output runs/tournament
 
+    python recipes/evaluate.py gains runs/tag runs/lag --over runs/call
+
 Prints a table; with --output also writes results.json, values.csv, hands.jsonl, report.html and more there. The second
 line adds the difference to an evaluation on the same decks. The third plays no match but bounds how exploitable
 villain is: it knows the strategy of villain (a cfr player, fold or call) and keeps no hands. The fourth plays a round
-robin. docs/evaluation.md explains the numbers.
+robin. The fifth plays nothing: it says what saved evaluations won, together, too, and how much more than others did on
+the same decks. docs/evaluation.md explains the numbers.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from rich.console import Console
 
 from poker_env.errors import UserError
 from poker_env.evaluation.capture import knows_ranges, usual_settings
-from poker_env.evaluation.compare import StoredEvaluation, compare, paired_table
+from poker_env.evaluation.compare import StoredEvaluation, compare, gains_table, paired_table
 from poker_env.evaluation.lbr import DEFAULT_SETTING
 from poker_env.evaluation.lbr_report import KIND, evaluate_lbr, lbr_table, write_lbr_results
 from poker_env.evaluation.match import evaluate
@@ -45,7 +48,7 @@ from poker_env.prompts import ODDS
 from poker_env.report.page import write_report
 from recipes.cli import GAME_HELP, Parser, run
 
-TOURNAMENT = "tournament"
+TOURNAMENT, GAINS = "tournament", "gains"
 CHARTS = ("asked", "played")
 LBR_SPECS = "lbr:fc, lbr:late, lbr:fcpa, lbr:eight (a local best response: a lower bound on villain's exploitability)"
 
@@ -58,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = shlex.join(["python", "recipes/evaluate.py", *given])
     if given[:1] == [TOURNAMENT]:
         play_round_robin(given[1:], command)
+    elif given[:1] == [GAINS]:
+        show_gains(given[1:])
     else:
         judge(given, command)
 
@@ -172,6 +177,17 @@ def play_round_robin(argv: Sequence[str], command: str) -> None:
     Console().print(cross_table(tournament))
     if arguments.output is not None:
         write_tournament(arguments.output, tournament, command)
+
+
+def show_gains(argv: Sequence[str]) -> None:
+    """Print what saved evaluations won, and how much more than others."""
+    parser = Parser(description="Compare saved evaluations on the same decks, deck by deck.")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="an evaluation's --output")
+    parser.add_argument(
+        "--over", nargs="+", type=Path, default=[], metavar="DIR", help="what each of them is compared with, or one"
+    )
+    arguments = parser.parse_args(argv)
+    Console().print(gains_table(arguments.folders, arguments.over))
 
 
 def _add_common(parser: Parser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,8 +99,44 @@ def compare(evaluation: Evaluation, stored: StoredEvaluation) -> Comparison:
 
 def gain(own: StoredEvaluation, other: StoredEvaluation, estimator: str) -> Estimate:
     """How much more `own` won than `other`, deck by deck; both played the same ones. `estimator` is one of both's."""
-    column = next(name for name, called in ESTIMATORS.items() if called == estimator)
+    column = _column(estimator)
     return deck_estimate(own.values[column] - other.values[column])
+
+
+def gains_table(folders: Sequence[Path], over: Sequence[Path]) -> Table:
+    """What evaluations on the same decks won, each and in their mean, and how much more than those `over` did.
+
+    `over` are as many, or one for all, or none. By AIVAT where all have it, else by what was paid out. Raises
+    `UserError` for another number, for folders that hold no evaluation, and for other decks.
+    """
+    if len(over) not in (0, 1, len(folders)):
+        raise UserError(f"--over names {len(over)} folders: give one for each of {len(folders)}, or one for all")
+    ones, others = ([StoredEvaluation.load(folder) for folder in some] for some in (folders, over))
+    decks = {(stored.game, stored.seed, len(stored.values["payoff"])) for stored in (*ones, *others)}
+    if len(decks) > 1:
+        played = ", ".join(f"{hands:,} hands of {game} with seed {seed}" for game, seed, hands in sorted(decks))
+        raise UserError(f"these evaluations played other decks than each other ({played}): their hands make no pairs")
+    estimator = "aivat" if all("aivat" in stored.values for stored in (*ones, *others)) else "duplicate"
+    column = _column(estimator)
+    bases: list[StoredEvaluation] | list[None] = others * (len(ones) // len(others)) if others else [None] * len(ones)
+    pairs = [*zip(ones, bases, strict=True)]
+    table = Table(title=f"mbb/hand [95 %] by {estimator}: {decks.pop()[2]:,} hands each, on the same decks")
+    for name in ("", "won", "over", "gain")[: 4 if over else 2]:
+        table.add_column(name, overflow="fold", justify="right" if name in ("won", "gain") else "left")
+    won = np.array([own.values[column] for own, _ in pairs])
+    more = np.array([own.values[column] - other.values[column] for own, other in pairs if other])
+    for place, (own, other) in enumerate(pairs):
+        gained = (other.folder, deck_estimate(more[place]).with_interval) if other else ()
+        table.add_row(own.folder, deck_estimate(won[place]).with_interval, *gained)
+    if len(pairs) > 1:
+        table.add_section()
+        gained = ("", deck_estimate(more.mean(axis=0)).with_interval) if over else ()
+        table.add_row("their mean", deck_estimate(won.mean(axis=0)).with_interval, *gained)
+    return table
+
+
+def _column(estimator: str) -> str:
+    return next(name for name, called in ESTIMATORS.items() if called == estimator)
 
 
 def paired_table(evaluation: Evaluation, comparison: Comparison) -> Table:

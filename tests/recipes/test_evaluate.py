@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from poker_env.errors import UserError
+from poker_env.evaluation.estimates import with_interval
 from poker_env.games import make_game
 from poker_env.hand import read_hands
 from poker_env.players.cfr import OPPONENTS
@@ -37,6 +38,12 @@ def test_two_evaluations_side_by_side(tmp_path, capsys):
     assert "20 decks that both played" in capsys.readouterr().out
     with pytest.raises(UserError, match="seed 0"):
         evaluate.main([*common, "--hero", "call", "--seed", "1", "--compare", str(tmp_path / "tag")])
+    evaluate.main(["gains", str(tmp_path / "call"), "--over", str(tmp_path / "tag")])
+    assert comparison_cell(comparison["difference"]["aivat"]) in " ".join(capsys.readouterr().out.split())
+
+
+def comparison_cell(difference):
+    return with_interval(difference["mbb_per_hand"], difference["ci95"], difference["hands"])
 
 
 def test_capture_and_gains_against_a_blueprint(tmp_path, capsys):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from poker_env.errors import UserError
-from poker_env.evaluation.compare import StoredEvaluation, compare, paired_table
+from poker_env.evaluation.compare import StoredEvaluation, compare, gains_table, paired_table
 from poker_env.evaluation.estimates import estimate
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.results import results, write_results
@@ -75,3 +75,49 @@ def test_folders_without_an_evaluation_are_refused(tmp_path):
     (tmp_path / "results.json").write_text("[]")
     with pytest.raises(UserError, match="holds no whole evaluation"):
         StoredEvaluation.load(tmp_path)
+
+
+def cells(table):
+    return [[column._cells[row] for column in table.columns] for row in range(table.row_count)]
+
+
+def test_gains_of_saved_evaluations_are_those_of_their_decks(tmp_path):
+    folders = [tmp_path / name for name in ("tag", "lag", "call", "random")]
+    played = {folder: stored(folder, folder.name, "cfr", 80).values["aivat"] for folder in folders}
+    ones, others = folders[:2], folders[2:]
+
+    def written(values):
+        return estimate(values.reshape(-1, 2).mean(axis=1), 80).with_interval
+
+    alone = cells(gains_table(ones, []))
+    assert alone[:2] == [[str(folder), written(played[folder])] for folder in ones]
+    assert alone[2] == ["their mean", written((played[ones[0]] + played[ones[1]]) / 2)]
+    assert "aivat: 80 hands each" in gains_table(ones, []).title
+    paired = cells(gains_table(ones, others))
+    for row, own, other in zip(paired, ones, others, strict=False):
+        assert row[2:] == [str(other), written(played[own] - played[other])]
+    assert paired[2][3] == written(
+        sum(played[own] - played[other] for own, other in zip(ones, others, strict=True)) / 2
+    )
+    against_one = cells(gains_table(ones, others[:1]))
+    assert [row[2] for row in against_one] == [str(others[0])] * 2 + [""]
+    assert against_one[1][3] == written(played[ones[1]] - played[others[0]])
+    assert len(cells(gains_table(ones[:1], []))) == 1
+
+
+def test_gains_by_payoff_where_a_policy_is_not_known(tmp_path):
+    stored(tmp_path / "tag", "tag", "lag", 20)
+    stored(tmp_path / "call", "call", "cfr", 20)
+    assert "by duplicate" in gains_table([tmp_path / "tag"], [tmp_path / "call"]).title
+
+
+def test_gains_of_other_decks_or_in_other_numbers_are_refused(tmp_path):
+    for name, seed, hands in (("one", 0, 20), ("two", 1, 20), ("more", 0, 40)):
+        stored(tmp_path / name, "tag", "cfr", hands, seed)
+    for other in ("two", "more"):
+        with pytest.raises(UserError, match="other decks than each other"):
+            gains_table([tmp_path / "one"], [tmp_path / other])
+    with pytest.raises(UserError, match=r"--over names 2 folders: give one for each of 1"):
+        gains_table([tmp_path / "one"], [tmp_path / "one", tmp_path / "one"])
+    with pytest.raises(UserError, match="holds no evaluation"):
+        gains_table([tmp_path / "nowhere"], [])
