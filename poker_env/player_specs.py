@@ -2,22 +2,26 @@
 
 A hold'em cfr player's spec may end in `+river`: it then solves the river again at the table. `mix:cfr=0.8,lag=0.2`
 plays each hand as one of several players does. `advice:cfr` takes the action that is worth most by the advice about
-that player which a language model may be given in its prompts, see `_advice_follower`.
+that player which a language model may be given in its prompts, see `_advice_follower`. Any other name is one that an
+installed package gave a player of its own, or `package.module:NAME`, of modules in the current directory, too; what
+stands behind a further colon is theirs to read. `poker_env.players.checked` says what such a player is.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poker_env.errors import UserError
 from poker_env.games import Game
 from poker_env.menu import POT_FRACTIONS
 from poker_env.players.base import Player
 from poker_env.players.simple import SIMPLE, SimplePlayer
+from poker_env.plugins import Offer, import_callable, offers
 
 if TYPE_CHECKING:  # those who ask for no advice need none of what it takes
     from poker_env.knowledge.advisor import Advisor
@@ -27,53 +31,116 @@ if TYPE_CHECKING:  # those who ask for no advice need none of what it takes
 PLAYER_SPECS = (
     *(*SIMPLE, "cfr", "cfr:PATH_OR_NAME", "cfr+river", "cfr:PATH_OR_NAME+river"),
     *("mix:PLAYER=WEIGHT,PLAYER=WEIGHT,…", "llm:PATH_OR_HUB_ID", "advice:PLAYER[~SOFTNESS][@SIZE/SIZE/…]"),
+    "package.module:PLAYER",
 )
+ENTRY_POINT_GROUP = "poker_players"
 RIVER_SUFFIX = "+river"
 
 
 def make_player(spec: str, game: Game) -> Player:
     """The player of a spec. Raises `UserError` when there is none, or its checkpoint or adapter is of no use here."""
     spec = expand_home(spec)
-    kind, _, argument = spec.partition(":")
-    if kind in SIMPLE and not argument:
-        return SimplePlayer(kind, SIMPLE[kind])
-    if kind == "mix":
-        from poker_env.players.mixture import MixturePlayer, parse_mixture
-
-        weights = parse_mixture(spec)
-        return MixturePlayer(spec, [make_player(part, game) for part in weights], list(weights.values()))
-    cfr, _, checkpoint = spec.removesuffix(RIVER_SUFFIX).partition(":")
-    if cfr == "cfr":
-        from poker_env.players.cfr import load_cfr_player
-
-        return load_cfr_player(game, checkpoint or None, resolve_river=spec.endswith(RIVER_SUFFIX))
-    if kind == "advice" and argument:
-        return _advice_follower(argument, game)
-    if kind == "llm" and argument:
-        return make_llm_player(argument, game)
+    kind, colon, argument = spec.partition(":")
+    if kind in BUILT_IN and takes(BUILT_IN[kind], argument):
+        return BUILT_IN[kind](game, *_behind_colon(argument))
     if kind == "human":
         raise UserError("player 'human' plays at recipes/play.py alone: python recipes/play.py --against PLAYER")
-    raise UserError(f"unknown player {spec!r}: choose one of {', '.join(PLAYER_SPECS)}")
+    if kind not in BUILT_IN:
+        paths = {offer.name: offer.path for offer in player_offers()}
+        if kind in paths:
+            return _plugin(spec, paths[kind], game, argument)
+        if colon and argument:
+            name, _, own = argument.partition(":")
+            return _plugin(spec, f"{kind}:{name}", game, own)
+    named = (*PLAYER_SPECS, *(offer.name for offer in player_offers()))
+    raise UserError(f"unknown player {spec!r}: choose one of {', '.join(named)}")
+
+
+def player_offers() -> list[Offer]:
+    """The players of installed packages, see `poker_env.plugins.offers`."""
+    return offers(ENTRY_POINT_GROUP, BUILT_IN)
+
+
+def takes(maker: Callable[..., Any], argument: str) -> bool:
+    """Whether a player is made of the game and what stands behind the colon, which may be nothing."""
+    try:
+        inspect.signature(maker).bind(None, *_behind_colon(argument))
+    except TypeError:
+        return False
+    return True
+
+
+def spec_form(name: str, maker: Callable[..., Any]) -> str:
+    """How a player's spec is written, as `tag`, `llm:PATH` or `cfr[:CHECKPOINT]`."""
+    try:
+        own = list(inspect.signature(maker).parameters.values())[1:2]
+    except (TypeError, ValueError):  # nobody knows what it takes
+        return name
+    if not own:
+        return name
+    argument = f":{own[0].name.upper()}"
+    return f"{name}{argument}" if own[0].default is inspect.Parameter.empty else f"{name}[{argument}]"
+
+
+def about(maker: Callable[..., Any]) -> str:
+    """What a maker says of its player: its documentation's first paragraph, and its `latency`, where it has one."""
+    text = (inspect.getdoc(maker) or "").partition("\n\n")[0].replace("\n", " ")
+    return f"{text} ({latency})" if (latency := getattr(maker, "latency", "")) else text
+
+
+def _behind_colon(argument: str) -> tuple[str, ...]:
+    return (argument,) if argument else ()
+
+
+def _plugin(spec: str, path: str, game: Game, argument: str) -> Player:
+    from poker_env.players.checked import make_checked
+
+    maker = import_callable(path, "player")
+    if not takes(maker, argument):
+        what = f"takes no {argument!r}" if argument else "needs something behind a colon"
+        raise UserError(f"player {spec!r}: {path} {what}; a player is made by a call with the game and that text")
+    return make_checked(spec, maker, game, *_behind_colon(argument))
+
+
+def _cfr(game: Game, checkpoint: str = "") -> Player:
+    """A solved strategy: the shipped one, a shipped one's name, or a file of recipes/solve.py; may end in +river."""
+    from poker_env.players.cfr import load_cfr_player
+
+    path = checkpoint.removesuffix(RIVER_SUFFIX)
+    return load_cfr_player(game, path or None, resolve_river=checkpoint.endswith(RIVER_SUFFIX))
+
+
+def _cfr_river(game: Game) -> Player:
+    """The shipped strategy, which solves the river again at the table."""
+    return _cfr(game, RIVER_SUFFIX)
+
+
+def _mixture(game: Game, weights: str = "") -> Player:
+    """Each hand is played by one of several players: PLAYER=WEIGHT,PLAYER=WEIGHT,…"""
+    from poker_env.players.mixture import MixturePlayer, parse_mixture
+
+    parts = parse_mixture(spec := f"mix:{weights}")
+    return MixturePlayer(spec, [make_player(part, game) for part in parts], list(parts.values()))
 
 
 _NUMBER = r"\d*\.?\d+"
 
 
-def _advice_follower(argument: str, game: Game) -> Player:
-    """Plays `PLAYER`, `PLAYER~0.03` or `PLAYER@0.5/1`: what the advice about that player says is best, and no more.
+def _advice_follower(game: Game, villain: str) -> Player:
+    """Takes the action that the advice about a player says is best: PLAYER, PLAYER~0.03 or PLAYER@0.5/1.
 
     After a tilde stands by what share of the pot an action has to be better than another to be taken e times as often,
     after an at sign which fractions of the pot it may bet.
     """
     from poker_env.knowledge.advisor import AdviceFollower
 
-    found = re.fullmatch(rf"(.+?)(?:~({_NUMBER}))?(?:@({_NUMBER}(?:/{_NUMBER})*))?", argument)
+    found = re.fullmatch(rf"(.+?)(?:~({_NUMBER}))?(?:@({_NUMBER}(?:/{_NUMBER})*))?", villain)
     assert found is not None
-    villain, softness, sizes = found.groups()
+    about, softness, sizes = found.groups()
     fractions = tuple(map(float, sizes.split("/"))) if sizes else POT_FRACTIONS
     if not all(fractions):
-        raise UserError(f"player 'advice:{argument}': sizes {sizes} must be above 0")
-    return AdviceFollower(load_advisor(villain, game), fractions, float(softness or 0), f"advice:{argument}")
+        raise UserError(f"player 'advice:{villain}': sizes {sizes} must be above 0")
+    return AdviceFollower(load_advisor(about, game), fractions, float(softness or 0), f"advice:{villain}")
 
 
 def game_of(specs: Sequence[str]) -> str:
@@ -121,3 +188,28 @@ def load_advisor(villain: str, game: Game) -> Advisor:
 def expand_home(text: str) -> str:
     """A path, or a player's spec with some in it, with the home folder in the place of each `~`."""
     return re.sub(r"(^|:)~(?=/|$)", lambda found: f"{found[1]}{Path.home()}", text)
+
+
+def _model(game: Game, path: str) -> Player:
+    """A language model: an adapter's folder or Hub id, a shipped one's name, or an untrained model."""
+    return make_llm_player(path, game)
+
+
+def _bot(name: str) -> Callable[[Game], Player]:
+    def make(game: Game) -> Player:
+        return SimplePlayer(name, SIMPLE[name])
+
+    make.__doc__ = SIMPLE[name].__doc__
+    return make
+
+
+BUILT_IN: Mapping[str, Callable[..., Player]] = {
+    **{name: _bot(name) for name in SIMPLE},
+    "cfr": _cfr,
+    f"cfr{RIVER_SUFFIX}": _cfr_river,
+    "mix": _mixture,
+    "advice": _advice_follower,
+    "llm": _model,
+}
+"""Makers of players by the name in front of the colon, called as those of other packages are: with the game and, where
+there is any, with what stands behind the colon."""

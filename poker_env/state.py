@@ -70,6 +70,11 @@ class Observation:
         """Chips the player still has behind."""
         return self.game.stack - self.contributions[self.seat]
 
+    def is_legal(self, action: int) -> bool:
+        """Whether an action, by OpenSpiel's id, may be taken."""
+        raises = self.min_raise_to is not None and self.min_raise_to <= action <= self.game.stack
+        return action in self.legal or raises
+
     @property
     def coin(self) -> float:
         """A number in [0, 1): the decision's one random draw, the same for the same deal and history."""

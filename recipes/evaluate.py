@@ -10,11 +10,13 @@
 
     python recipes/evaluate.py gains runs/tag runs/lag --over runs/call
 
+    python recipes/evaluate.py players
+
 Prints a table; with --output also writes results.json, values.csv, hands.jsonl, report.html and more there. The second
 line adds the difference to an evaluation on the same decks. The third plays no match but bounds how exploitable
 villain is: it knows the strategy of villain (a cfr player, fold or call) and keeps no hands. The fourth plays a round
 robin. The fifth plays nothing: it says what saved evaluations won, together, too, and how much more than others did on
-the same decks. docs/evaluation.md explains the numbers.
+the same decks. The sixth lists the players there are. docs/evaluation.md explains the numbers.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from pathlib import Path
 from typing import get_args
 
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from poker_env.errors import UserError
 from poker_env.evaluation.capture import knows_ranges, usual_settings
@@ -41,14 +45,23 @@ from poker_env.evaluation.tournament import cross_table, play_tournament, write_
 from poker_env.files import output_folder
 from poker_env.games import Game, make_game
 from poker_env.knowledge.ranges import range_policy_of
-from poker_env.player_specs import PLAYER_SPECS, game_of, make_player
+from poker_env.player_specs import (
+    BUILT_IN,
+    PLAYER_SPECS,
+    about,
+    game_of,
+    make_player,
+    player_offers,
+    spec_form,
+)
 from poker_env.players.base import Player
 from poker_env.players.poker_config import Answers, PokerConfig
+from poker_env.plugins import import_callable
 from poker_env.prompts import ODDS
 from poker_env.report.page import write_report
 from recipes.cli import GAME_HELP, Parser, run
 
-TOURNAMENT, GAINS = "tournament", "gains"
+TOURNAMENT, GAINS, PLAYERS = "tournament", "gains", "players"
 CHARTS = ("asked", "played")
 LBR_SPECS = "lbr:fc, lbr:late, lbr:fcpa, lbr:eight (a local best response: a lower bound on villain's exploitability)"
 
@@ -63,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         play_round_robin(given[1:], command)
     elif given[:1] == [GAINS]:
         show_gains(given[1:])
+    elif given[:1] == [PLAYERS]:
+        list_players(given[1:])
     else:
         judge(given, command)
 
@@ -188,6 +203,24 @@ def show_gains(argv: Sequence[str]) -> None:
     )
     arguments = parser.parse_args(argv)
     Console().print(gains_table(arguments.folders, arguments.over))
+
+
+def list_players(argv: Sequence[str]) -> None:
+    """Print every player found: its spec, where it comes from, what it says of itself and of its speed."""
+    Parser(description="List the players.").parse_args(argv)
+    table = Table(caption="Any other one goes by package.module:NAME; see docs/opponents.md.")
+    for column in ("player", "source", ""):
+        table.add_column(column, overflow="fold")
+    for name, maker in BUILT_IN.items():
+        table.add_row(escape(spec_form(name, maker)), "built in", escape(about(maker)))
+    for offer in player_offers():
+        try:
+            maker = import_callable(offer.path, "player")
+            row = escape(spec_form(offer.name, maker)), escape(offer.source), escape(about(maker))
+        except UserError as error:
+            row = escape(offer.name), escape(offer.source), f"[red]{escape(str(error))}[/]"
+        table.add_row(*row)
+    Console().print(table)
 
 
 def _add_common(parser: Parser) -> None:

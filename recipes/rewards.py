@@ -33,7 +33,7 @@ from poker_env.table import play
 from recipes.cli import Parser, choose_command, run
 from recipes.studies.bent_play import KUHN, bending_table
 from recipes.studies.reward_trial import actions_table, decisions_table, functions_table, score_hands
-from reward_fns import RewardSpec, import_function, load_reward, offers, read_reward
+from reward_fns import RewardSpec, import_function, load_reward, read_reward, reward_offers
 
 REWARDS_HELP = "reward functions: NAME, NAME=WEIGHT, package.module:function, or as in YAML '{name: …, args: {…}}'"
 
@@ -50,7 +50,7 @@ def list_rewards(argv: Sequence[str]) -> None:
     table = Table(caption="Any other function goes by package.module:function; see docs/rewards.md.")
     for column in ("name", "source", "arguments", ""):
         table.add_column(column, overflow="fold")
-    for offer in offers():
+    for offer in reward_offers():
         try:
             function = import_function(offer.path)
             parameters = list(inspect.signature(function).parameters.values())[1:]

@@ -6,22 +6,16 @@ A reward function is a plain callable `(hand: poker_env.hand.Hand, **args) -> li
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 import reprlib
-import sys
-import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
-from operator import attrgetter
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from poker_env.errors import UserError, first_line
+from poker_env.errors import UserError
 from poker_env.hand import Hand
+from poker_env.plugins import Offer, failure, import_callable, line_of, offers
 from reward_fns.builtin import BUILT_IN, check
 
 RewardFunction = Callable[..., list[float]]
@@ -49,7 +43,7 @@ class RewardSpec:
             if isinstance(returned, Iterator):
                 returned = list(returned)  # a generator fails here, if it does
         except (Exception, SystemExit) as error:
-            raise UserError(f"reward function {self.name!r} failed {_where(error)}: {_what(error)}") from error
+            raise UserError(f"reward function {self.name!r} failed {line_of(error)}: {failure(error)}") from error
         expected = len(hand.hero_decisions)
         try:
             if isinstance(returned, str | bytes | Mapping):
@@ -70,36 +64,15 @@ class RewardSpec:
         return rewards
 
 
-@dataclass(frozen=True)
-class Offer:
-    """A reward function that can be asked for by a short name. It is not imported yet."""
-
-    name: str
-    source: str
-    """The package it comes with, and its version."""
-    path: str
-    """As `package.module:function`."""
-
-
-def offers() -> list[Offer]:
-    """The built-in reward functions, then those of installed packages.
-
-    A name that is taken (by a built-in one, or by two packages) is given up for the dotted path.
-    """
-    plugins = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value))
-    taken = Counter([*BUILT_IN, *(point.name for point in plugins)])
-    return [
-        *(Offer(name, "built in", f"{function.__module__}:{name}") for name, function in BUILT_IN.items()),
-        *(
-            Offer(point.name if taken[point.name] == 1 else point.value, _package(point), point.value)
-            for point in plugins
-        ),
-    ]
+def reward_offers() -> list[Offer]:
+    """The built-in reward functions, then those of installed packages, see `poker_env.plugins.offers`."""
+    own = [Offer(name, "built in", f"{function.__module__}:{name}") for name, function in BUILT_IN.items()]
+    return [*own, *offers(ENTRY_POINT_GROUP, BUILT_IN)]
 
 
 def reward_names() -> list[str]:
     """Names of all the reward functions there are."""
-    return [offer.name for offer in offers()]
+    return [offer.name for offer in reward_offers()]
 
 
 def load_reward(
@@ -194,7 +167,7 @@ def _weight(reward: Any, text: str) -> float:
 def _find(name: str) -> RewardFunction:
     if name in BUILT_IN:  # looking for packages takes a while
         return BUILT_IN[name]
-    paths = {offer.name: offer.path for offer in offers()}
+    paths = {offer.name: offer.path for offer in reward_offers()}
     if name in paths or ":" in name:
         return import_function(paths.get(name, name))
     raise UserError(
@@ -203,31 +176,6 @@ def _find(name: str) -> RewardFunction:
 
 
 def import_function(path: str) -> RewardFunction:
-    """The function `package.module:function`, of modules in the current directory too.
-
-    Raises `UserError` when it can't be imported, or is no function.
-    """
-    module_name, _, function_name = path.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-    try:
-        function = attrgetter(function_name)(importlib.import_module(module_name))
-    except (Exception, SystemExit) as error:  # the module is the user's own: its import may raise anything
-        raise UserError(f"can't load reward function {path!r}: {_what(error)}") from error
-    if not callable(function):
-        raise UserError(f"can't load reward function {path!r}: {function_name} is not a function")
+    """The function `package.module:function`, see `poker_env.plugins.import_callable`."""
+    function: RewardFunction = import_callable(path, "reward function")
     return function
-
-
-def _package(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
-
-
-def _what(error: BaseException) -> str:
-    return f"{type(error).__name__}: {first_line(error)}"
-
-
-def _where(error: BaseException) -> str:
-    """The line that raised."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"at {Path(frame.filename).name}, line {frame.lineno}"

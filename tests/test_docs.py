@@ -93,6 +93,8 @@ RULES = {
     r".*recipes/train\.py --config": Run(SHORT, slow=True),
     r"accelerate launch recipes/train\.py$": Not("means the one with --config beside it"),
     r"python recipes/evaluate\.py .*llm:ORG/NAME": Not("from the Hub; tests/recipes/test_push.py, on a fake of it"),
+    r"python recipes/evaluate\.py players": Run(),
+    r"python recipes/evaluate\.py gains": Not("needs evaluations of several runs; tests/recipes/test_evaluate.py"),
     r"python recipes/evaluate\.py tournament": Run("--hands 4 --output {out}"),
     r"python recipes/evaluate\.py .*--compare": Run("--hands 4 --capture none --charts played"),
     r"python recipes/evaluate\.py .*(lbr:|\+river)": Run("--hands 4", slow=True),
@@ -184,8 +186,12 @@ PYTHON = [
     pytest.param(block, id=f"{page.name}:{number}")
     for page in PAGES
     for number, block in enumerate(blocks_of(page, "python"))
-    if not any(name in block for name in ("my_rewards.py", "kuhn_in_one_file.py"))
+    if not any(name in block for name in ("my_rewards.py", "my_bots.py", "kuhn_in_one_file.py"))
 ]
+
+
+PLUGINS = {"poker_rewards_example": "poker_reward_fns", "poker_players_example": "poker_players"}
+"""Modules of the example packages, and the groups of their entry points."""
 
 
 @pytest.fixture(scope="module")
@@ -194,15 +200,17 @@ def world(tiny_model_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clone")
     for name in ("recipes", "examples", "docs", "poker_env", "modal_app", "Makefile", "constraints.txt"):
         (folder / name).symlink_to(ROOT / name)
-    rewards = [block for page in PAGES for block in blocks_of(page, "python") if "my_rewards.py" in block]
-    (folder / "my_rewards.py").write_text("\n\n".join(dict.fromkeys(rewards)))
-    plugin = folder / "poker_rewards_example-0.1.0.dist-info"  # as if pip had installed it
-    plugin.mkdir()
-    (folder / "poker_rewards_example.py").symlink_to(ROOT / "examples/reward_plugin/poker_rewards_example.py")
-    (plugin / "METADATA").write_text("Metadata-Version: 2.4\nName: poker-rewards-example\nVersion: 0.1.0\n")
-    names = tomllib.loads((ROOT / "examples/reward_plugin/pyproject.toml").read_text())["project"]["entry-points"]
-    lines = [f"{name} = {path}" for name, path in names["poker_reward_fns"].items()]
-    (plugin / "entry_points.txt").write_text("\n".join(["[poker_reward_fns]", *lines, ""]))
+    for module in ("my_rewards", "my_bots"):
+        blocks = [block for page in PAGES for block in blocks_of(page, "python") if f"{module}.py" in block]
+        (folder / f"{module}.py").write_text("\n\n".join(dict.fromkeys(blocks)))
+    for module, group in PLUGINS.items():  # as if pip had installed them
+        (folder / f"{module}.py").symlink_to(next((ROOT / "examples").glob(f"*/{module}.py")))
+        project = tomllib.loads((folder / f"{module}.py").resolve().with_name("pyproject.toml").read_text())["project"]
+        installed = folder / f"{module}-0.1.0.dist-info"
+        installed.mkdir()
+        (installed / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {project['name']}\nVersion: 0.1.0\n")
+        lines = [f"{name} = {path}" for name, path in project["entry-points"][group].items()]
+        (installed / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
     for name in ("my_blueprint.npz", "mine.npz"):
         shutil.copy(OPPONENTS / "holdem-small.npz", folder / name)
     with pytest.MonkeyPatch.context() as patch:
@@ -221,7 +229,7 @@ def world(tiny_model_dir, tmp_path_factory):
             command = f"{players} --hands 4 --seed 1 --capture none --charts played"
             importlib.import_module("recipes.evaluate").main(command.split())
         yield folder
-    for module in ("my_rewards", "poker_rewards_example"):
+    for module in ("my_rewards", "my_bots", *PLUGINS):
         sys.modules.pop(module, None)
 
 

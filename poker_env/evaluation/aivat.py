@@ -22,7 +22,7 @@ from poker_env.hand import Decision, Hand
 from poker_env.knowledge.beliefs import all_decks
 from poker_env.knowledge.control_variates import Choice, CreditAssigner, Switches, assigner_against
 from poker_env.knowledge.exact_value import SMALL_GAMES, Policy, known_policy
-from poker_env.players.base import Player
+from poker_env.players.base import KnownPlayer, Player
 from poker_env.players.cfr import CFRPlayer
 from poker_env.players.simple import SimplePlayer
 
@@ -40,7 +40,7 @@ class ValueFunction:
     """`exact` (Kuhn, Leduc: both policies, or the known one for both), `blueprint` (both go on as the known player's
     blueprint does) or `check down` (equity times pot)."""
     sha256: str | None
-    """Of the known player's checkpoint."""
+    """Of the known player's checkpoint, or of the file that it was written in."""
     samples: int | None
     """Of a blueprint: worlds that stand for all that are possible before the flop, twice as many with each street."""
     both_decide: bool
@@ -56,7 +56,7 @@ class AIVAT:
     ) -> None:
         """`mirrored`: it is hero who is known, and `other` is villain."""
         self._game, self._assigner, self._mirrored = game, assigner, mirrored
-        self._other = other if value_function.both_decide and isinstance(other, CFRPlayer) else None
+        self._other = other if value_function.both_decide and isinstance(other, KnownPlayer) else None
         """To be asked what it drew its actions from, where that matters and its answers don't say it."""
         self.value_function = value_function
         self._mean_luck = 0.0
@@ -83,15 +83,15 @@ class AIVAT:
     def _with(
         game: Game, known: Player, other: Player, mirrored: bool, tables: bool, hero_table: Policy | None
     ) -> AIVAT:
-        small, cfr = game.name in SMALL_GAMES, isinstance(known, CFRPlayer)
-        kind = "exact" if small else "blueprint" if cfr and tables else "check down"
-        tells = isinstance(other, CFRPlayer) or getattr(other, "answers", "free") != "free"
+        blueprint = known.blueprint if tables and isinstance(known, CFRPlayer) else None
+        kind = "exact" if game.name in SMALL_GAMES else "blueprint" if blueprint else "check down"
+        tells = isinstance(other, KnownPlayer) or getattr(other, "answers", "free") != "free"
         # Checking down values a bet as if nobody answered it: more luck would come in by that than goes.
         both_decide = tells and kind != "check down"
         switches = Switches(chance=True, range=True, villain=True, hero=both_decide)
         table = known_policy(game, other) if mirrored else hero_table
         assigner = assigner_against(game, known, switches, table, tables=tables, samples=SAMPLES)
-        sha256 = known.sha256 if isinstance(known, CFRPlayer) else None
+        sha256: str | None = getattr(known, "sha256", None)
         samples = SAMPLES if kind == "blueprint" else None
         value_function = ValueFunction(known.name, kind, sha256, samples, both_decide)
         return AIVAT(game, assigner, other, value_function, mirrored)
@@ -130,7 +130,7 @@ def _is_known(game: Game, player: Player) -> bool:
     """Whether a player's probabilities are known for every holding, and are exactly those it samples from."""
     if game.name in SMALL_GAMES:
         # A language model's are not: it may name an action in more ways than are counted.
-        return isinstance(player, CFRPlayer) or (
+        return isinstance(player, KnownPlayer) or (
             isinstance(player, SimplePlayer) and player.name in ("random", "call", "fold")
         )
     return knows_ranges(player)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -127,6 +128,7 @@ class AdviceFollower:
     Not the best one alone: whoever imitates it learns by how much an action is better, and not only that it is.
     """
 
+    draws_from_policy: Literal[True] = True
     answers = "menu"
     """It says what it draws from, as a language model that answers so."""
 

@@ -57,7 +57,8 @@ def range_policy_of(villain: Player, long_run: bool = False, ask: bool = False) 
         return asked_ranges(villain)
     models = ", a language model" if ask else ""
     raise UserError(
-        f"{villain.name!r} can't say its policy for every holding: take fold, call{models} or a cfr player"
+        f"{villain.name!r} can't say its policy for every holding: take fold, call{models}, a cfr player, or one with "
+        "range_policy"
     )
 
 

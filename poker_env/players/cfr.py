@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from poker_env.cfr.playing.river_strategy import RiverStrategy
 from poker_env.errors import UserError
 from poker_env.games import Game
 from poker_env.hand import Answer
+from poker_env.players.base import draw
 from poker_env.state import Observation
 
 OPPONENTS = Path(str(files("poker_env") / "opponents"))
@@ -36,6 +37,8 @@ class Strategy(Protocol):
 class CFRPlayer:
     """Samples its answers from a solved strategy, with each observation's coin."""
 
+    draws_from_policy: Literal[True] = True
+
     def __init__(self, name: str, strategy: Strategy, sha256: str) -> None:
         self.name = name
         self.strategy = strategy
@@ -46,8 +49,7 @@ class CFRPlayer:
         """One answer per observation."""
         policies = self.strategy.policies(observations)
         return [
-            Answer(_choose(policy, observation.coin))
-            for policy, observation in zip(policies, observations, strict=True)
+            Answer(draw(policy, observation.coin)) for policy, observation in zip(policies, observations, strict=True)
         ]
 
     def policy(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
@@ -79,17 +81,6 @@ class CFRPlayer:
         if not isinstance(self.strategy, BlueprintStrategy | RiverStrategy):
             raise TypeError(f"{self.name} plays {observation.game}: only hold'em has ranges")
         return self.strategy.range_policy(observation)
-
-
-def _choose(policy: dict[int, float], coin: float) -> int:
-    """The action where the cumulative probability passes the coin."""
-    cumulative = 0.0
-    action = -1
-    for action, probability in policy.items():
-        cumulative += probability
-        if coin < cumulative:
-            return action
-    return action
 
 
 def load_cfr_player(game: Game, spec_argument: str | None, resolve_river: bool = False) -> CFRPlayer:

@@ -63,6 +63,7 @@ def choose_by_style(style: Style) -> Callable[[Observation, Sequence[MenuItem]],
     """
 
     def choose(observation: Observation, menu: Sequence[MenuItem]) -> MenuItem:
+        """Bets what is strong, calls by pot odds plus a margin, now and then bluffs."""
         hand_strength = strength(observation)
         raises = sum(move.kind in ("bet", "raise") for move in observation.moves if move.street == observation.street)
         needed = 1 - (1 - style.open) / (1 + raises) ** 1.5

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reward_fns
+from poker_env import plugins
 from poker_env.errors import UserError
 from poker_env.games import Deal, make_deals, make_game
 from poker_env.hand import Answer
@@ -220,7 +221,7 @@ def install(monkeypatch):
     """Pretend that packages with these entry points are installed."""
 
     def pretend(*points):
-        monkeypatch.setattr(reward_fns, "entry_points", lambda group: [p for p in points if p.group == group])
+        monkeypatch.setattr(plugins, "entry_points", lambda group: [p for p in points if p.group == group])
 
     return pretend
 
@@ -241,7 +242,7 @@ def test_packages_that_offer_the_same_name_are_asked_for_by_path(install):
 def test_no_package_takes_the_name_of_a_built_in_function(install):
     install(point("chips", "reward_fns.builtin:bluff"))
     assert load_reward("chips").function is BUILT_IN["chips"]
-    assert [offer.name for offer in reward_fns.offers()] == [*BUILT_IN, "reward_fns.builtin:bluff"]
+    assert [offer.name for offer in reward_fns.reward_offers()] == [*BUILT_IN, "reward_fns.builtin:bluff"]
 
 
 def with_gamma(hand, gamma):

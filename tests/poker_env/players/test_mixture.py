@@ -110,7 +110,7 @@ def test_spaces_after_commas_are_welcome():
     ("spec", "message"),
     [
         ("mix:", "mixture of nothing"),
-        ("mix", "'mix' has no weight"),
+        ("mix", "mixture of nothing"),
         ("mix:,", "mixture of nothing"),
         ("mix:cfr", "'cfr' has no weight"),
         ("mix:=1", "'=1' has no weight"),
