@@ -1,10 +1,11 @@
 """Players, by one string everywhere: `random`, `call`, `fold`, `tag`, `lag`, `cfr`, `cfr:PATH_OR_NAME`, `llm:PATH`.
 
 A hold'em cfr player's spec may end in `+river`: it then solves the river again at the table. `mix:cfr=0.8,lag=0.2`
-plays each hand as one of several players does. `advice:cfr` takes the action that is worth most by the advice about
-that player which a language model may be given in its prompts, see `_advice_follower`. Any other name is one that an
-installed package gave a player of its own, or `package.module:NAME`, of modules in the current directory, too; what
-stands behind a further colon is theirs to read. `poker_env.players.checked` says what such a player is.
+plays each hand as one of several players does, `pool:RUN` as one of the adapters that a run saved after its epochs.
+`advice:cfr` takes the action that is worth most by the advice about that player which a language model may be given in
+its prompts, see `_advice_follower`. Any other name is one that an installed package gave a player of its own, or
+`package.module:NAME`, of modules in the current directory, too; what stands behind a further colon is theirs to read.
+`poker_env.players.checked` says what such a player is.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # those who ask for no advice need none of what it takes
 
 PLAYER_SPECS = (
     *(*SIMPLE, "cfr", "cfr:PATH_OR_NAME", "cfr+river", "cfr:PATH_OR_NAME+river"),
-    *("mix:PLAYER=WEIGHT,PLAYER=WEIGHT,…", "llm:PATH_OR_HUB_ID", "advice:PLAYER[~SOFTNESS][@SIZE/SIZE/…]"),
+    *("mix:PLAYER=WEIGHT,PLAYER=WEIGHT,…", "llm:PATH_OR_HUB_ID", "pool:RUN", "advice:PLAYER[~SOFTNESS][@SIZE/SIZE/…]"),
     "package.module:PLAYER",
 )
 ENTRY_POINT_GROUP = "poker_players"
@@ -123,6 +124,15 @@ def _mixture(game: Game, weights: str = "") -> Player:
     return MixturePlayer(spec, [make_player(part, game) for part in parts], list(parts.values()))
 
 
+def _pool(game: Game, run: str) -> Player:
+    """Each hand is played by one of the adapters that a training run saved after its epochs."""
+    from poker_env.players.hub import epochs_of
+    from poker_env.players.mixture import MixturePlayer
+
+    epochs = epochs_of(run)
+    return MixturePlayer(f"pool:{run}", [make_llm_player(str(epoch), game) for epoch in epochs], [1.0] * len(epochs))
+
+
 _NUMBER = r"\d*\.?\d+"
 
 
@@ -148,11 +158,13 @@ def game_of(specs: Sequence[str]) -> str:
 
     Raises `UserError` where its `poker_config.json` can't be read.
     """
-    from poker_env.players.hub import trained_folder
+    from poker_env.players.hub import epochs_of, trained_folder
     from poker_env.players.poker_config import FILE_NAME, PokerConfig
 
-    models = (spec.removeprefix("llm:") for spec in map(expand_home, specs) if spec.startswith("llm:"))
-    adapters = (folder for folder in map(trained_folder, models) if (folder / FILE_NAME).exists())
+    folders = {"llm": trained_folder, "pool": lambda run: epochs_of(run)[0]}
+    parted = (expand_home(spec).partition(":") for spec in specs)
+    models = (folders[kind](argument) for kind, _, argument in parted if kind in folders and argument)
+    adapters = (folder for folder in models if (folder / FILE_NAME).exists())
     return next((str(PokerConfig.load(folder).game) for folder in adapters), "holdem")
 
 
@@ -208,6 +220,7 @@ BUILT_IN: Mapping[str, Callable[..., Player]] = {
     "cfr": _cfr,
     f"cfr{RIVER_SUFFIX}": _cfr_river,
     "mix": _mixture,
+    "pool": _pool,
     "advice": _advice_follower,
     "llm": _model,
 }

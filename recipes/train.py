@@ -23,6 +23,7 @@ from poker_env.files import output_folder
 from poker_env.language_model.adapter import adapter_sha256
 from poker_env.language_model.lora import fuse
 from poker_env.player_specs import load_advisor
+from poker_env.players.hub import epoch_folder
 from poker_env.players.llm import LLMPlayer
 from recipes.cli import run
 from recipes.options.config import ExploitConfig, parse_config
@@ -30,7 +31,6 @@ from recipes.options.early import check_early, check_machine
 from recipes.push import Destination, push
 from recipes.runs.checkpoints import (
     check_run_folder,
-    epoch_folder,
     last_complete_checkpoint,
     load_adapter,
     save_adapter,

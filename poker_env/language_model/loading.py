@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 import warnings
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -18,6 +21,9 @@ from poker_env.language_model.bundled import BUNDLED, unpack_bundled
 from poker_env.language_model.init_kwargs import trusts_remote_code
 
 INTEL = "GenuineIntel"
+
+_ORIGINALS: WeakValueDictionary[object, PreTrainedModel] = WeakValueDictionary()
+"""Models that others share the weights of, as long as one of those is there."""
 
 # peft asks for an attribute that transformers has renamed.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is deprecated", category=FutureWarning)
@@ -56,6 +62,30 @@ def load_model(
     except Exception as error:  # a config, its weights, a quantisation's package: libraries raise many types
         raise UserError(_no_model(name, error)) from error
     return (model if "device_map" in options else model.to(device)).eval()
+
+
+def load_shared(
+    name: str,
+    dtype: torch.dtype | None = None,
+    *,
+    init_kwargs: Mapping[str, Any] | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """A model to put an adapter on, see `load_model`: those of one name that a process has hold their weights once.
+
+    So they must never be changed.
+    """
+    path = Path(resolve_model(name))
+    weights = [(str(file), file.stat().st_mtime_ns) for file in sorted(path.glob("*.safetensors"))]
+    key = (str(path), str(dtype or best_dtype()), repr(sorted((init_kwargs or {}).items())), repr(weights))
+    original = _ORIGINALS.get(key)
+    if original is None:
+        original = load_model(name, dtype, init_kwargs=init_kwargs, trust_remote_code=trust_remote_code)
+        _ORIGINALS[key] = original
+    shared = {id(tensor): tensor for tensor in chain(original.parameters(), original.buffers())}
+    model = copy.deepcopy(original, shared)
+    vars(model)["original"] = original  # keeps it alive, and is no part of the model
+    return model
 
 
 def load_tokenizer(

@@ -1,4 +1,4 @@
-"""Trained models on the Hugging Face Hub, by repository."""
+"""Where trained models are: on the Hugging Face Hub, by repository, with the package, or in a run's folder."""
 
 from __future__ import annotations
 
@@ -42,3 +42,16 @@ def trained_folder(name: str) -> Path:
         return Path(snapshot_download(repo, revision=config.parent.name, ignore_patterns=LEFT_THERE))
     except (HTTPError, OSError) as error:
         raise UserError(f"can't get {name} from the Hub: {first_line(error)}") from error
+
+
+def epoch_folder(run: Path, epoch: int) -> Path:
+    """Where a training run keeps the adapter after `epoch` epochs; epoch 0 is the start."""
+    return run / f"epoch_{epoch:03d}"
+
+
+def epochs_of(run: str) -> list[Path]:
+    """The adapters that a training run saved, by epoch. Raises `UserError` when the folder holds none."""
+    found = sorted(config.parent for config in Path(run).expanduser().glob(f"epoch_*/{FILE_NAME}"))
+    if not found:
+        raise UserError(f"{run} holds no epochs of a training run: give the --output_dir of one")
+    return found

@@ -20,7 +20,7 @@ from poker_env.language_model.adapter import WEIGHTS, adapter_sha256, put_on
 from poker_env.language_model.base_weights import tell_other_weights
 from poker_env.language_model.chat import Chat
 from poker_env.language_model.generate import sample_completions
-from poker_env.language_model.loading import load_model, load_tokenizer
+from poker_env.language_model.loading import load_shared, load_tokenizer
 from poker_env.language_model.score import Scores, Spelled, score
 from poker_env.menu import MenuItem, make_menu
 from poker_env.players.hub import trained_folder
@@ -105,12 +105,13 @@ class LLMPlayer:
         that the token ends there, at the sampling temperature. `act` takes the action at least that often: it also
         reads tokens that come later in the answer, or in another spelling. A model trained to answer with a token does
         none of that, so there the two agree. What lacks to a sum of 1 is to be counted as answers without a legal
-        token, which end the hand as a fold.
+        token, which end the hand as a fold. With the answers `menu` it is exactly what `act` draws from.
         """
         questions = self.ask(observations)
+        chances = [scores.whole if self.answers == "menu" else scores.begun for scores in self._score(questions)]
         return [
-            {item.action: probability for item, probability in zip(question.menu, scores.begun, strict=True)}
-            for question, scores in zip(questions, self._score(questions), strict=True)
+            dict(zip((item.action for item in question.menu), own, strict=True))
+            for question, own in zip(questions, chances, strict=True)
         ]
 
     def ask(self, observations: Sequence[Observation]) -> list[Question]:
@@ -238,19 +239,19 @@ def load_llm_player(path: str, game: Game) -> LLMPlayer:
             raise UserError(f"adapter {path} was trained on {config.game}, not on {game}: use --game {config.game}")
         config, name = replace(config, game=game), f"llm:{path}"
         if (folder / "config.json").exists():  # of a whole model, which the adapter was merged into
-            model = load_model(str(folder), init_kwargs=_without_revision(config))
+            model = load_shared(str(folder), init_kwargs=_without_revision(config))
             return LLMPlayer(model, load_tokenizer(str(folder)), config, name)
         return _load_adapter(folder, config, name)
     if folder.is_dir() and (folder / WEIGHTS).exists():
         raise UserError(f"adapter {path} has no {FILE_NAME}: it was not trained with this project")
     config = PokerConfig(game=game, base_model=path)
-    return LLMPlayer(load_model(path), load_tokenizer(path), config, f"llm:{path}")
+    return LLMPlayer(load_shared(path), load_tokenizer(path), config, f"llm:{path}")
 
 
 def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
     if not (folder / WEIGHTS).exists():
         raise UserError(f"adapter {folder} has no weights: {WEIGHTS} is missing")
-    model = put_on(load_model(config.base_model, init_kwargs=config.model_init_kwargs), folder).eval()
+    model = put_on(load_shared(config.base_model, init_kwargs=config.model_init_kwargs), folder).eval()
     tell_other_weights(config.base_model, config.base_sha256, name)
     tokenizer = load_tokenizer(config.base_model, revision=config.model_init_kwargs.get("revision"))
     player = LLMPlayer(model, tokenizer, config, name)

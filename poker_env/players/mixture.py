@@ -15,7 +15,7 @@ from poker_env.state import Observation
 
 KIND = "mix"
 FORM = f"{KIND}:PLAYER=WEIGHT,PLAYER=WEIGHT,…"
-NO_PARTS = ("llm", "human", KIND)
+NO_PARTS = ("human", KIND)
 """Kinds of players that can't be part of a mixture."""
 
 
@@ -49,7 +49,7 @@ def parse_mixture(spec: str) -> dict[str, float]:
         if not component:
             raise UserError(f"player {spec!r}: {part!r} has no weight, give {FORM}")
         if component.partition(":")[0] in NO_PARTS:
-            raise UserError(f"player {spec!r}: {component!r} can't be part of a mixture, name a bot")
+            raise UserError(f"player {spec!r}: {component!r} can't be part of a mixture, name another player")
         if component in weights:
             raise UserError(f"player {spec!r}: {component!r} is there twice, add its weights up")
         weights[component] = _positive(weight, spec)

@@ -23,7 +23,7 @@ from poker_env.games import Game, make_game
 from poker_env.knowledge.control_variates import Switches
 from poker_env.language_model.adapter import require_model
 from poker_env.language_model.init_kwargs import check_init_kwargs
-from poker_env.language_model.loading import best_dtype, load_model, load_tokenizer
+from poker_env.language_model.loading import best_dtype, load_shared, load_tokenizer
 from poker_env.menu import POT_FRACTIONS, longest_menu
 from poker_env.player_specs import expand_home
 from poker_env.players.mixture import mixture_spec
@@ -45,6 +45,7 @@ from recipes.options.trl_options import (
     refuse_overwritten,
 )
 from recipes.options.values import chosen, converted
+from recipes.options.villains import check_villain
 from reward_fns import RewardSpec, read_reward, reward_list
 
 tell_nobody()
@@ -65,7 +66,12 @@ class ExploitConfig(GRPOConfig):
     game: str = field(default="holdem", metadata={"help": "kuhn, leduc or holdem[:stack=…,small_blind=…,big_blind=…]"})
     villain: str = field(
         default="cfr",
-        metadata={"help": "the opponent: any player spec but an LLM; a mixture is {cfr: 0.8, lag: 0.2} in YAML"},
+        metadata={
+            "help": "the opponent: any player spec; self, hero as it was; a mixture is {cfr: 0.8, self: 0.2} in YAML"
+        },
+    )
+    self_every: int = field(
+        default=1, metadata={"help": "epochs until villain self becomes what hero has become meanwhile"}
     )
     num_epochs: int = field(default=10, metadata={"help": "epochs: hands played, then the updates on them"})
     episodes_per_epoch: int = field(default=32, metadata={"help": "hands per epoch, over all processes"})
@@ -170,6 +176,7 @@ class ExploitConfig(GRPOConfig):
     eval_hands: int = field(
         default=200, metadata={"help": "hands of each evaluation: before, after a warm start, after training; 0: none"}
     )
+    eval_villain: str | None = field(default=None, metadata={"help": "the player they are against; default: villain"})
     exact_eval_every: int | None = field(
         default=None,
         metadata={"help": "epochs between exact evaluations; 0: none; default: 1 in Kuhn, 5 in Leduc, 0 in hold'em"},
@@ -282,7 +289,7 @@ class ExploitConfig(GRPOConfig):
 
     def load_model(self) -> PreTrainedModel:
         """The model as it is before it has an adapter. Raises `UserError` when there is none."""
-        return load_model(
+        return load_shared(
             self.model_name_or_path,
             self.model_dtype(),
             init_kwargs=self.model_init_kwargs,
@@ -334,8 +341,7 @@ class ExploitConfig(GRPOConfig):
             chosen("variance_reduction", switch, SWITCHES)
         check_together(vars(self))
         check_trackers(self.report_to)
-        if self.villain.startswith(("llm:", "human")):
-            raise UserError(f"villain {self.villain!r} can't be trained against: name a bot")
+        check_villain(vars(self))
 
 
 SHORTHANDS = {"villain": mixture_spec, "rewards": reward_list}

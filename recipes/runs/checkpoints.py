@@ -63,11 +63,6 @@ def copy_adapter(source: Path, folder: Path) -> None:
     _replace(temporary, folder)
 
 
-def epoch_folder(run: Path, epoch: int) -> Path:
-    """Where the adapter after `epoch` epochs of training is; epoch 0 is the start."""
-    return run / f"epoch_{epoch:03d}"
-
-
 def mark_complete(run: Path, step: int) -> None:
     """Say that the trainer's checkpoint of a step is whole."""
     write_atomically(run / f"checkpoint-{step}" / COMPLETE, "")

@@ -15,8 +15,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from poker_env.files import write_atomically
 from poker_env.hand import Hand, write_hands
+from poker_env.players.hub import epoch_folder
 from recipes.options.config import ExploitConfig
-from recipes.runs.checkpoints import copy_adapter, epoch_folder, mark_complete, save_adapter
+from recipes.runs.checkpoints import copy_adapter, mark_complete, save_adapter
 from recipes.runs.metrics import epoch_metrics, plot_learning_curve, read_metrics, untracked, write_metrics
 from recipes.runs.trackers import track
 from recipes.training.exact_watch import ExactWatch, describe

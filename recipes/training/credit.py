@@ -13,6 +13,7 @@ from poker_env.errors import UserError
 from poker_env.hand import Answer, Hand
 from poker_env.knowledge.control_variates import Choice, CreditAssigner, HandCredit, Switches, assigner_against
 from poker_env.knowledge.exact_value import SMALL_GAMES, exact_policy
+from poker_env.knowledge.ranges import range_policy_of
 from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.poker_config import Answers
@@ -95,7 +96,7 @@ class LuckRemover:
     """
 
     def __init__(self, config: ExploitConfig, villain: Player) -> None:
-        """Raises `UserError` when chips are not rewarded."""
+        """Raises `UserError` when chips are not rewarded, or villain's policy isn't known."""
         self.switches = Switches(**dict.fromkeys(config.variance_reduction, True))
         self._game, self._villain, self._gamma = config.make_game(), villain, config.gamma
         self._scales = {
@@ -114,6 +115,10 @@ class LuckRemover:
         self._assigner: CreditAssigner | None = None
         if not self._scales:
             raise UserError("variance_reduction takes luck out of chips, which are not rewarded: add the reward chips")
+        if self._game.name in SMALL_GAMES:  # complains now, not after the first hands
+            exact_policy(self._game, villain)
+        else:
+            range_policy_of(villain)
 
     @property
     def answers(self) -> Answers:

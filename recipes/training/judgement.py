@@ -47,7 +47,7 @@ class Judgement:
         if config.eval_hands == 0:
             return
         self._folders[label] = folder
-        villain, seed = rollout.villain, config.seed + SEED_OFFSET
+        villain, seed = rollout.judge, config.seed + SEED_OFFSET
         found, asked = None if again else on_main(lambda: judged(folder, adapter)), (config.eval_hands + 1) // 2
         if found is not None and (found["villain"], found["seed"], found["deals"]) == (villain.name, seed, asked):
             return
@@ -83,10 +83,10 @@ class Judgement:
         return Match(
             rollout.game,
             hero,
-            rollout.villain,
+            rollout.judge,
             config.eval_hands,
             config.seed + SEED_OFFSET,
-            lbr=usual_settings(rollout.game, rollout.villain),
+            lbr=usual_settings(rollout.game, rollout.judge),
             tables=True if config.variance_reduction or config.advisor else None,  # training has them anyway
         )
 

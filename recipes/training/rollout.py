@@ -18,12 +18,12 @@ from trl import GRPOTrainer
 from poker_env.games import make_deals
 from poker_env.hand import Hand
 from poker_env.player_specs import advice_for, make_player
-from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
 from poker_env.players.poker_config import Answers
 from poker_env.table import play
 from recipes.options.config import ExploitConfig
 from recipes.training.credit import Credited, Crediting
+from recipes.training.opponents import Opponents
 from recipes.training.processes import everywhere, share_of
 from recipes.training.rows import DecisionRows, Row, deal_out, to_trl, training_rows
 
@@ -66,10 +66,16 @@ class Rollout:
     run goes on where it stopped, and the number of processes doesn't change them.
     """
 
-    def __init__(self, config: ExploitConfig, tokenizer: Any, villain: Player | None = None) -> None:
+    def __init__(self, config: ExploitConfig, tokenizer: Any) -> None:
         self.config = config
         self.game = config.make_game()
-        self.villain = villain or make_player(config.villain, self.game)
+        self._opponents = Opponents(config)
+        judge = make_player(config.eval_villain, self.game) if config.eval_villain else self._opponents.constant
+        assert judge is not None  # see `check_villain`
+        self.judge = judge
+        """Whom hero is judged against."""
+        self.villain = self._opponents.constant or judge
+        """Who hero plays against; where that changes, whom it is judged against."""
         self.rewards = config.reward_specs()
         self._credit = Crediting(config, self.villain)
         self.hands: list[Hand] = []
@@ -89,7 +95,7 @@ class Rollout:
         first, count = self._share_of_deals(process, processes)
         deals_per_epoch = self.config.episodes_per_epoch // self.config.replicas
         deals = make_deals(self.game, count, self.config.seed, start=epoch * deals_per_epoch + first)
-        self.hands = play(self.game, deals, hero, self.villain, self.config.replicas)
+        self.hands = play(self.game, deals, hero, self._opponents.at(epoch), self.config.replicas)
         seconds = max(everywhere(time.monotonic() - started))
         credited = self._credit.credited(self.hands, hero)
         played = everywhere(credited.decisions)

@@ -23,10 +23,11 @@ from poker_env.games import make_game
 from poker_env.hand import read_hands
 from poker_env.knowledge.exact_value import ExactJudge, exact_policy, legal_entropy
 from poker_env.player_specs import make_player
+from poker_env.players.hub import epoch_folder
 from poker_env.players.llm import PokerLLMAgent
 from recipes import train
 from recipes.options.config import parse_config
-from recipes.runs.checkpoints import check_run_folder, epoch_folder, last_complete_checkpoint
+from recipes.runs.checkpoints import check_run_folder, last_complete_checkpoint
 from recipes.runs.record import command_line, require_same_run
 from recipes.runs.watcher import best_adapter, untrained
 from recipes.solve import main as solve

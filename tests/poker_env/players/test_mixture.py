@@ -123,7 +123,7 @@ def test_spaces_after_commas_are_welcome():
         ("mix:cfr=", "weight ''"),
         ("mix:cfr=much", "weight 'much'"),
         ("mix:cfr=1,cfr=2", "'cfr' is there twice"),
-        ("mix:llm:somebody=1", "'llm:somebody' can't be part"),
+        ("mix:llm:no/such/folder=1", "can't load model 'no/such/folder'"),
         ("mix:human=1", "'human' can't be part"),
         ("mix:mix:cfr=1", "'mix:cfr' can't be part"),
     ],

@@ -32,7 +32,7 @@ def parse(*argv):
         (["--top_p", "0.9"], "top_p"),
         (["--mask_truncated_completions", "true"], "mask_truncated_completions"),
         (["--use_vllm", "true"], "use_vllm"),
-        (["--villain", "llm:somebody"], "can't be trained against"),
+        (["--villain", "human"], "can't be trained against"),
         (["--advisor", "maybe"], "advisor 'maybe' must be true or false"),
         (["--menu_fractions", "-1"], "menu_fractions"),
         (["--no_such_option", "1"], "no_such_option"),
@@ -95,7 +95,7 @@ def test_a_mixture_of_villains_in_yaml_is_a_spec(tmp_path):
 
 @pytest.mark.parametrize(
     ("villain", "message"),
-    [("{}", "mixture of nothing"), ("{cfr: lots}", "weight 'lots'"), ("{llm:x: 1}", "can't be part")],
+    [("{}", "mixture of nothing"), ("{cfr: lots}", "weight 'lots'"), ("{human: 1}", "can't be part")],
 )
 def test_a_mixture_that_makes_no_sense_is_named(tmp_path, villain, message):
     path = tmp_path / "config.yaml"

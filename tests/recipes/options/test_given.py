@@ -90,7 +90,7 @@ ODD = [
     *[f"advisor: {text}" for text in ("maybe", "2", "", "[true]", "1.5", "{}")],
     *[f"game: {text}" for text in ("", "''", "off", "7", "1.5", "[kuhn]", "{kuhn: 1}", "kuhn poker", "~", "'nan'")],
     *[f"villain: {text}" for text in ("[cfr, lag]", "no", "", "{cfr: yes}", "{cfr: -1}", "{cfr: .nan}", "{cfr: }")],
-    *[f"villain: {text}" for text in ("{cfr: {lag: 1}}", "human", "llm:x", "{}", "3")],
+    *[f"villain: {text}" for text in ("{cfr: {lag: 1}}", "human", "self", "{}", "3")],
     *[f"rewards: {text}" for text in ("", "[]", "{}", "true", "3", "[[chips]]", "[chips, ]]", "[chips, null]", "[1]")],
     *[f"rewards: {text}" for text in ("{chips: }", "{chips: lots}", "{chips: yes}", "{chips: .nan}", "{chips: [1]}")],
     *[f"rewards: {text}" for text in ("{1: 2}", "chips=", "chips=inf", "[{name: chips, wieght: 2}]", "[{args: {}}]")],
