@@ -94,8 +94,8 @@ def opponent_command(argv: Sequence[str]) -> None:
     decides = "by its policy network"
     if made.n_remembered is not None:
         decides = (
-            f"by its strategy memory, of which hands here can meet {made.n_remembered:,} situations, and at random "
-            "elsewhere; --by_network takes its policy network instead"
+            f"by its strategy memory in the {made.n_remembered:,} situations of it that hands here can come to, and at "
+            "random elsewhere; --by_network takes its policy network instead"
         )
     print(f"{given.player}: player cfr:{given.player} (layout {made.layout.name}{trained}) decides {decides}.")
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import math
+import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,8 +57,7 @@ def convert_opponent(source: Path, output: Path, by_network: bool = False) -> Co
         raise UserError(f"{output} exists already: name a new file")
     found = read_tensors(source)
     weights = found.get("policy_net_state")
-    layout = _layout(found, weights) if isinstance(weights, dict) else None
-    if layout is None:
+    if not isinstance(weights, dict) or (layout := _layout(found, weights)) is None:
         raise UserError(f"{source} has no layout of {REPOSITORY} that is known here: it holds {_outline(found)}")
     iteration = found["iteration"] if isinstance(found.get("iteration"), int) else None
     try:
@@ -95,25 +96,32 @@ def load_opponent(path: Path, content: Mapping[str, Any]) -> tuple[Game, Pokerbo
 
 
 def read_tensors(path: Path) -> dict[Any, Any]:
-    """What a PyTorch file holds: tensors, plain containers. Raises `UserError` where that can't be had without code."""
+    """What a PyTorch file holds: tensors, plain containers. Raises `UserError` where that can't be without code."""
     if path.is_dir():
         raise UserError(f"{path} is a folder: name a checkpoint file")
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
     try:
-        with torch.serialization.safe_globals(_STAND_INS):
+        with torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that torch didn't write
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (
         Exception
     ) as error:  # zip, pickle, storage: whatever a damaged file makes torch raise, it is the user's file
-        named = re.search(r"Unsupported (?:global|class|operand)\S* .*?(?:GLOBAL )?([\w.]+) ", str(error))
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
         asked = f" that asks for {named[1]}" if named else ""
-        if asked or "Unpickl" in type(error).__name__:
+        if asked or "Unpickl" in type(error).__name__ or _starts_as_pickle(path):
             raise UserError(
                 f"{path} is refused: it is a pickle{asked}, which can run code when opened, and no plain PyTorch file"
             ) from error
         raise UserError(f"{path} is damaged or no PyTorch file: {first_line(error)}") from error
     return content if isinstance(content, dict) else {type(content).__name__: content}
+
+
+def _starts_as_pickle(path: Path) -> bool:
+    """Whether a file isn't even the archive that PyTorch has written since 1.6."""
+    with path.open("rb") as file:
+        return file.read(1) == pickle.PROTO
 
 
 class _Nothing:
