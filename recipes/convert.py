@@ -94,7 +94,7 @@ def opponent_command(argv: Sequence[str]) -> None:
     decides = "by its policy network"
     if made.n_remembered is not None:
         decides = (
-            f"by its strategy memory in the {made.n_remembered:,} situations of it that hands here can come to, and at "
+            f"by its strategy memory in the {made.n_remembered:,} situations there that hands here can come to, at "
             "random elsewhere; --by_network takes its policy network instead"
         )
     print(f"{given.player}: player cfr:{given.player} (layout {made.layout.name}{trained}) decides {decides}.")

@@ -15,6 +15,9 @@ from poker_env.pokerbot.network import PolicyNetwork
 from poker_env.pokerbot.spots import Spot, memory_keys, offers, our_actions, spot_of
 from poker_env.state import Move, Observation
 
+_KEPT = 1_000
+"""Ranges before the flop, some 40 kB each."""
+
 
 class Question(NamedTuple):
     """A spot, and hole cards (n, 2) that the player may have there."""
@@ -114,6 +117,8 @@ class PokerbotStrategy:
         if observation.street:
             return self._range(observation)
         if observation.moves not in self._preflop:
+            if len(self._preflop) >= _KEPT:
+                self._preflop.clear()
             self._preflop[observation.moves] = self._range(observation)
         return self._preflop[observation.moves]
 

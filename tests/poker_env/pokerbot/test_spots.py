@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from earlier_bot import observe
+from earlier_bot import HOLDEM, observe
+from hypothesis import given
+from hypothesis import strategies as st
 
-from poker_env.games import HOLDEM_CARDS
+from poker_env.games import HOLDEM_CARDS, make_deals
 from poker_env.pokerbot.spots import Done, Offer, can_be_met, memory_keys, offers, our_actions, spot_of
+from poker_env.state import CALL, HandState
 
 
 def listed(sizes, *actions):
@@ -116,3 +119,27 @@ def test_memory_keys():
 def test_it_goes_by_the_cards_of_the_observation_alone():
     seen = observe(1, 1)
     assert spot_of(replace(seen, hole=("2c", "2d"))) == spot_of(seen)
+
+
+@pytest.mark.parametrize("sizes", ["stack shares", "pot", "pot shares"])
+@given(draws=st.lists(st.floats(0, 1, exclude_max=True), max_size=30), number=st.integers(0, 50))
+def test_any_bets_are_told_and_answered_legally(sizes, draws, number):
+    """Calls, and raises to anything between the minimum and all-in."""
+    hand = HandState(HOLDEM, make_deals(HOLDEM, 1, seed=0, start=number)[0])
+    for draw in draws:
+        if hand.done:
+            return
+        seen = hand.observe()
+        spot = spot_of(seen)
+        assert (spot.pot, spot.to_call, spot.stacks[seen.seat]) == (seen.pot, seen.to_call, seen.stack)
+        offered = offers(spot, sizes)
+        assert 2 <= len(offered) <= 20
+        for offer, action in zip(offered, our_actions(seen, offered), strict=True):
+            if offer.kind in ("bet", "raise"):
+                assert seen.min_raise_to <= action <= HOLDEM.stack
+            else:
+                assert action in seen.legal
+        lowest = seen.min_raise_to
+        # Half of them call; the others raise, the small amounts more often than the large ones.
+        raises = draw >= 0.5 and lowest is not None
+        hand.apply(lowest + int((2 * draw - 1) ** 4 * (HOLDEM.stack - lowest)) if raises else CALL)
