@@ -6,10 +6,12 @@
 
     python recipes/convert.py shrink runs/quickstart/final small
 
+    python recipes/convert.py opponent checkpoint_1000.pt mine.pt
+
 `merge` adds the adapter to its base model's weights: the folder loads with transformers alone, and plays as
 `llm:merged`. `dataset` writes hero's decisions of an evaluation as Parquet, for `datasets.load_dataset("decisions")`.
-`shrink` writes the adapter in bfloat16 and without a tokenizer, a player as before. All write the
-whole folder or nothing.
+`shrink` writes the adapter in bfloat16 and without a tokenizer, a player as before. `opponent` makes the player
+`cfr:mine.pt` of a checkpoint of github.com/jonrxu/pokerbot. All write the whole folder or file, or nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +26,12 @@ DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Do what the command line says; raises `UserError` for what a user got wrong."""
-    commands = {"merge": merge_command, "dataset": dataset_command, "shrink": shrink_command}
+    commands = {
+        "merge": merge_command,
+        "dataset": dataset_command,
+        "shrink": shrink_command,
+        "opponent": opponent_command,
+    }
     choose_command(commands, argv, __doc__)
 
 
@@ -69,6 +76,28 @@ def shrink_command(argv: Sequence[str]) -> None:
     print(
         f"{given.folder}: {size / 1e6:.1f} MB, player llm:{given.folder}. Probabilities moved by {moved:.2g} at most."
     )
+
+
+def opponent_command(argv: Sequence[str]) -> None:
+    """Make a player of an earlier bot's checkpoint, and say how it decides."""
+    parser = Parser(description="Make a player of a checkpoint of github.com/jonrxu/pokerbot.")
+    parser.add_argument("checkpoint", type=Path, help="its file, opened without running anything in it")
+    parser.add_argument("player", type=Path, help="a new file, NAME.pt")
+    parser.add_argument(
+        "--by_network", action="store_true", help="decide by the policy network even where there is a strategy memory"
+    )
+    given = parser.parse_args(argv)
+    from poker_env.pokerbot.opponent_file import convert_opponent  # torch: not for --help
+
+    made = convert_opponent(given.checkpoint, given.player, given.by_network)
+    trained = "" if made.iteration is None else f", iteration {made.iteration:,}"
+    decides = "by its policy network"
+    if made.n_remembered is not None:
+        decides = (
+            f"by its strategy memory in the {made.n_remembered:,} situations there that hands here can come to, at "
+            "random elsewhere; --by_network takes its policy network instead"
+        )
+    print(f"{given.player}: player cfr:{given.player} (layout {made.layout.name}{trained}) decides {decides}.")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+from earlier_bot import checkpoint
 
 from poker_env.cfr.checkpoint import load_checkpoint
 from poker_env.errors import UserError
 from poker_env.players.cfr import OPPONENTS
+from poker_env.pokerbot.opponent_file import convert_opponent
 from recipes import bench
 from recipes.options import config
 
@@ -118,6 +121,7 @@ RULES = {
     r"python recipes/push\.py": Run("--base_model some/model --license apache-2.0 --output {out}"),
     r"python recipes/convert\.py merge runs/quickstart/final": Run(),
     r"python recipes/convert\.py dataset runs/judged": Run(),
+    r"python recipes/convert\.py opponent": Not("`world` has what it makes; tests/poker_env/pokerbot"),
     r"python recipes/play\.py .*--web": Not("serves until it is stopped; tests/recipes/frontends/test_web.py"),
     r"python recipes/play\.py .*--hero": Run("--output {out}"),
     r"python recipes/play\.py": Run("--output {out}"),
@@ -213,6 +217,8 @@ def world(tiny_model_dir, tmp_path_factory):
         (installed / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
     for name in ("my_blueprint.npz", "mine.npz"):
         shutil.copy(OPPONENTS / "holdem-small.npz", folder / name)
+    torch.save(checkpoint("addbbb4"), folder / "checkpoint_1000.pt")
+    convert_opponent(folder / "checkpoint_1000.pt", folder / "mine.pt")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))

@@ -19,7 +19,7 @@ FLOORS = [
         poker_env.prompts poker_env.cards
         poker_env.cfr.abstraction
         poker_env.cfr
-        poker_env.cfr.playing poker_env.language_model
+        poker_env.cfr.playing poker_env.language_model poker_env.pokerbot
         poker_env.players
         poker_env.table poker_env.histories
         poker_env.knowledge

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from poker_env.cfr import blueprint as blueprints
 from poker_env.cfr import full_width
 from poker_env.cfr.abstraction.bucket_tables import BucketTables
 from poker_env.cfr.blueprint import Blueprint
-from poker_env.cfr.checkpoint import Checkpoint, file_sha256, load_checkpoint
+from poker_env.cfr.checkpoint import file_sha256, load_checkpoint
 from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
 from poker_env.cfr.playing.river_strategy import RiverStrategy
 from poker_env.errors import UserError
@@ -31,6 +31,15 @@ class Strategy(Protocol):
 
     def policies(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
         """For each observation, the probability of each action that has any, by OpenSpiel's id."""
+        ...
+
+
+@runtime_checkable
+class RangeStrategy(Strategy, Protocol):
+    """One that also answers for every holding at once."""
+
+    def range_policy(self, observation: Observation) -> tuple[tuple[int, ...], np.ndarray]:
+        """Actions, and their probabilities (1326, actions), see `BlueprintStrategy`."""
         ...
 
 
@@ -58,7 +67,7 @@ class CFRPlayer:
 
     @property
     def blueprint(self) -> Blueprint | None:
-        """The blueprint behind it, whether or not it solves the river again; None in Kuhn and Leduc."""
+        """The blueprint behind it, whether or not it solves the river again; None in Kuhn, Leduc and of a network."""
         if isinstance(self.strategy, RiverStrategy):
             return self.strategy.blueprint.blueprint
         return self.strategy.blueprint if isinstance(self.strategy, BlueprintStrategy) else None
@@ -78,7 +87,7 @@ class CFRPlayer:
 
     def range_policy(self, observation: Observation) -> tuple[tuple[int, ...], np.ndarray]:
         """Hold'em: actions, and their probabilities (1326, actions) for every holding, see `BlueprintStrategy`."""
-        if not isinstance(self.strategy, BlueprintStrategy | RiverStrategy):
+        if not isinstance(self.strategy, RangeStrategy):
             raise TypeError(f"{self.name} plays {observation.game}: only hold'em has ranges")
         return self.strategy.range_policy(observation)
 
@@ -90,17 +99,15 @@ def load_cfr_player(game: Game, spec_argument: str | None, resolve_river: bool =
     it is damaged, or solved for another game or other stakes, or the game has no river.
     """
     path = _find(game, spec_argument)
-    checkpoint = load_checkpoint(path)
-    if checkpoint.game != game:
-        stakes = f"use --game {checkpoint.game}, or " if checkpoint.game.name == game.name else ""
-        raise UserError(
-            f"{path} is a strategy for {checkpoint.game}, not for {game}: {stakes}solve one with recipes/solve.py"
-        )
+    solved, strategy = _load_network(path) if path.suffix == ".pt" else _load_solution(path)
+    if solved != game:
+        stakes = f"use --game {solved}, or " if solved.name == game.name else ""
+        raise UserError(f"{path} is a strategy for {solved}, not for {game}: {stakes}solve one with recipes/solve.py")
     name = f"cfr:{spec_argument}" if spec_argument else "cfr"
-    strategy = _strategy(checkpoint, path)
     if resolve_river:
         if not isinstance(strategy, BlueprintStrategy):
-            raise UserError(f"{name}+river re-solves the river, but {game} has none: take {name}")
+            lacking = f"{name} is no blueprint" if game.name == "holdem" else f"{game} has none"
+            raise UserError(f"{name}+river re-solves the river, but {lacking}: take {name}")
         name, strategy = f"{name}+river", RiverStrategy(strategy)
     return CFRPlayer(name, strategy, file_sha256(path))
 
@@ -122,9 +129,23 @@ def _find(game: Game, argument: str | None) -> Path:
     return path
 
 
-def _strategy(checkpoint: Checkpoint, path: Path) -> Strategy:
+def _load_solution(path: Path) -> tuple[Game, Strategy]:
+    """What recipes/solve.py wrote: the game, and how it is played."""
+    checkpoint = load_checkpoint(path)
     if checkpoint.kind == full_width.KIND:
-        return full_width.TabularStrategy.from_checkpoint(checkpoint)
+        return checkpoint.game, full_width.TabularStrategy.from_checkpoint(checkpoint)
     if checkpoint.kind == blueprints.KIND:
-        return BlueprintStrategy(Blueprint.from_checkpoint(checkpoint))
+        return checkpoint.game, BlueprintStrategy(Blueprint.from_checkpoint(checkpoint))
     raise UserError(f"{path} holds a {checkpoint.kind!r}, no strategy to play: give recipes/solve.py's --output")
+
+
+def _load_network(path: Path) -> tuple[Game, Strategy]:
+    """What is kept in PyTorch's format: the game, and how it is played."""
+    from poker_env.pokerbot import opponent_file as pokerbot  # torch: for those who open such a file
+
+    content = pokerbot.read_tensors(path)
+    if content.get("kind") == pokerbot.KIND:
+        return pokerbot.load_opponent(path, content)
+    raise UserError(
+        f"{path} is no player: python recipes/convert.py opponent {path} NEW.pt makes one of an earlier bot's"
+    )

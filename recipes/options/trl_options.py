@@ -228,7 +228,15 @@ ONLY = {
 BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(
         (
-            *("num_epochs", "episodes_per_epoch", "replicas", "updates_per_epoch", "self_every", "num_iterations", "lora_r"),
+            *(
+                "num_epochs",
+                "episodes_per_epoch",
+                "replicas",
+                "updates_per_epoch",
+                "self_every",
+                "num_iterations",
+                "lora_r",
+            ),
             *("lora_alpha", "warm_start_hands", "warm_start_steps", "warm_start_batch_size", "max_completion_length"),
             *("per_device_train_batch_size", "torch_empty_cache_steps", "ddp_timeout", "ddp_bucket_cap_mb"),
         ),
