@@ -29,6 +29,8 @@ PLAYER_SPECS = (
     *("mix:PLAYER=WEIGHT,PLAYER=WEIGHT,…", "llm:PATH_OR_HUB_ID", "advice:PLAYER[~SOFTNESS][@SIZE/SIZE/…]"),
 )
 RIVER_SUFFIX = "+river"
+SERVICES = ("slumbot", "gtowizard")
+"""Opponents on the network, who deal their own hands: `poker_env.services`."""
 
 
 def make_player(spec: str, game: Game) -> Player:
@@ -51,6 +53,11 @@ def make_player(spec: str, game: Game) -> Player:
         return _advice_follower(argument, game)
     if kind == "llm" and argument:
         return make_llm_player(argument, game)
+    if kind in SERVICES:
+        raise UserError(
+            f"player {kind!r} deals its own hands and sits at no other table: "
+            f"python recipes/evaluate.py --hero PLAYER --villain {kind}"
+        )
     if kind == "human":
         raise UserError("player 'human' plays at recipes/play.py alone: python recipes/play.py --against PLAYER")
     raise UserError(f"unknown player {spec!r}: choose one of {', '.join(PLAYER_SPECS)}")

@@ -11,7 +11,8 @@
 Prints a table; with --output also writes results.json, values.csv, hands.jsonl, report.html and more there. The second
 line adds the difference to an evaluation on the same decks. The third plays no match but bounds how exploitable
 villain is: it knows the strategy of villain (a cfr player, fold or call) and keeps no hands. The fourth plays a round
-robin. docs/evaluation.md explains the numbers.
+robin. docs/evaluation.md explains the numbers. --villain slumbot and --villain gtowizard play over the network
+(docs/services.md).
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from poker_env.players.poker_config import Answers, PokerConfig
 from poker_env.prompts import ODDS
 from poker_env.report.page import write_report
 from recipes.cli import GAME_HELP, Parser, run
+from recipes.evaluate_service import judge_against_service, service_of
 
 TOURNAMENT = "tournament"
 CHARTS = ("asked", "played")
@@ -58,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = shlex.join(["python", "recipes/evaluate.py", *given])
     if given[:1] == [TOURNAMENT]:
         play_round_robin(given[1:], command)
+    elif service_of(given):
+        judge_against_service(given, command, _instruct)
     else:
         judge(given, command)
 
