@@ -92,8 +92,10 @@ class Journal:
         if kind == "request":
             record.pending = True
             if event["decision"] is not None:
-                fields: dict[str, Any] = event["decision"]
-                answer = {key: tuple(each) if isinstance(each, list) else each for key, each in fields.items()}
+                fields = event["decision"]
+                answer: dict[str, Any] = {
+                    key: tuple(each) if isinstance(each, list) else each for key, each in fields.items()
+                }
                 record.answers[event["turn"] :] = [Answer(**answer)]
         elif kind == "answer":
             record.answer, record.over, record.pending = event["answer"], event["over"], False

@@ -13,7 +13,7 @@ from poker_env.players.base import Player
 from poker_env.services.journal import Journal, Record
 from poker_env.services.shown import Disagreement, Shown, state_of
 from poker_env.services.spelling import played_for, spell_action
-from poker_env.services.web import Lost, NotTaken, Refused, Web
+from poker_env.services.web import Lost, Refused, Web
 from poker_env.state import HandState, Observation
 
 MOST_VOID_IN_A_ROW = 20
@@ -190,10 +190,14 @@ class ServiceMatch:
         try:
             answer = future.result()
             self._journal.answered(record.number, answer, self._service.shown(answer).over)
-        except NotTaken:
-            self._journal.withdrawn(record.number)
-        except (Lost, Refused, Disagreement, UserError):
+        except Lost:
             pass  # the journal says that a request was out
+        except Refused as error:
+            self._journal.voided(record.number, f"refused: {error}")
+        except Disagreement as error:
+            self._journal.voided(record.number, f"disagreement: {error}")
+        except UserError:
+            self._journal.withdrawn(record.number)
 
     def _seen(self, record: Record) -> None:
         """Go on from how a hand stands."""

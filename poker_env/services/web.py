@@ -2,7 +2,7 @@
 
 A connection for each request: one that is kept may be closed by the other side just when the next request is sent, and
 then nobody knows. Requests that weren't taken are sent again, with growing pauses, or after the pause that the service
-asks for; all that share a `Web` keep it.
+asks for.
 """
 
 from __future__ import annotations
@@ -93,9 +93,10 @@ class Web:
     def _ask(self, method: str, path: str, body: bytes | None, busy: Collection[int]) -> Any:
         headers = {**self._headers, **({"Content-Type": "application/json"} if body is not None else {})}
         request = urllib.request.Request(f"{self.url}{path}", data=body, headers=headers, method=method)
-        started, tries = time.monotonic(), 0
+        started = next_try = time.monotonic()
+        tries = 0
         while True:
-            self._wait()
+            self._wait(next_try)
             try:
                 with urllib.request.urlopen(request, timeout=self._timeout) as answer:
                     self._reached = True
@@ -104,11 +105,12 @@ class Web:
                 self._reached = True
                 if error.code not in busy:
                     raise _failure(error) from error
-                reason, pause = f"HTTP {error.code}", _asked_pause(error.headers.get("Retry-After"))
+                reason, pause = f"HTTP {error.code}", asked_pause(error.headers.get("Retry-After"))
+                all_wait = error.code in BUSY
             except urllib.error.URLError as error:
                 if not _never_sent(error.reason):
                     raise Lost(f"the connection broke: {error.reason}") from error
-                reason, pause = str(error.reason), None
+                reason, pause, all_wait = str(error.reason), None, True
                 if not self._reached:
                     raise NotTaken(
                         f"can't reach {self.url} ({reason}): check the network, or {self._variable}"
@@ -122,10 +124,12 @@ class Web:
                     f"{self.url} takes no requests ({reason}, {tries} tries): repeat the command later, it goes on"
                 )
             note(f"{self.url} takes no requests for now ({reason}): waiting")
-            self._not_before = max(self._not_before, time.monotonic() + pause)
+            next_try = time.monotonic() + pause
+            if all_wait:
+                self._not_before = max(self._not_before, next_try)
 
-    def _wait(self) -> None:
-        while (left := self._not_before - time.monotonic()) > 0 and not self._closing.is_set():
+    def _wait(self, until: float) -> None:
+        while (left := max(until, self._not_before) - time.monotonic()) > 0 and not self._closing.is_set():
             self._closing.wait(left)
         if self._closing.is_set():
             raise NotTaken(f"{self.url} is asked for nothing more")
@@ -161,7 +165,7 @@ def said_in(text: str) -> str:
     return " ".join(text.split())[:200]
 
 
-def _asked_pause(retry_after: str | None) -> float | None:
+def asked_pause(retry_after: str | None) -> float | None:
     """Seconds, of HTTP's `Retry-After`: a number of them, or a date."""
     if retry_after is None:
         return None
