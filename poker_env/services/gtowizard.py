@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from poker_env.errors import UserError
 from poker_env.games import BIG_BLIND_SEAT, BUTTON_SEAT, DEFAULTS
@@ -40,6 +40,8 @@ class GTOWizard:
         if not key.isascii() or not key.isprintable() or " " in key:
             raise UserError(f"{KEY} has characters that no key has: set it to the key alone")
         url = os.environ.get("GTOWIZARD_URL") or URL
+        if url.startswith("http:") and urlsplit(url).hostname not in ("127.0.0.1", "::1", "localhost"):
+            raise UserError(f"GTOWIZARD_URL={url!r} would send the key for all to read: use https://")
         self.web = web or Web(url, "GTOWIZARD_URL", {"X-API-KEY": key})
 
     def new_hand(self, table: str | None) -> dict[str, Any]:

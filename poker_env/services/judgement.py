@@ -152,7 +152,7 @@ def _values(
     else:
         if all(each.baseline is not None for each in shown):
             covariates.append(np.array([each.baseline for each in shown], np.float64))
-            chips["baseline"] = _less_covariates(chips["raw"], np.array(covariates).T, [h.hero_seat for h in hands])
+            chips["baseline"] = less_covariates(chips["raw"], np.array(covariates).T, [h.hero_seat for h in hands])
         if all(each.aivat is not None for each in shown):
             chips["aivat"] = np.array([each.aivat for each in shown], np.float64)
         elif covariates and all(each.villain_hole for each in shown):
@@ -171,7 +171,7 @@ def seat_weights(seats: Sequence[int]) -> np.ndarray | None:
     return np.array([len(taken) / (2 * counts[seat]) for seat in taken])
 
 
-def _less_covariates(values: np.ndarray, covariates: np.ndarray, seats: Sequence[int]) -> np.ndarray:
+def less_covariates(values: np.ndarray, covariates: np.ndarray, seats: Sequence[int]) -> np.ndarray:
     """Values (hands,) less a multiple of each covariate (hands, covariates), whose means over both seats are 0.
 
     The multiples are least squares', within each seat, on the other half of the hands: what a hand counts doesn't

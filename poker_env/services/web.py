@@ -65,8 +65,7 @@ class Web:
 
         Raises `UserError` for an address that is none.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(url):
             raise UserError(f"{variable}={url!r} is no address: it begins with https:// or http://")
         self.url, self._variable = url.rstrip("/"), variable
         self._headers = {"Accept": "application/json", "User-Agent": "exploitative-poker", **(headers or {})}
@@ -98,7 +97,7 @@ class Web:
         while True:
             self._wait(next_try)
             try:
-                with urllib.request.urlopen(request, timeout=self._timeout) as answer:
+                with _OPENER.open(request, timeout=self._timeout) as answer:
                     self._reached = True
                     return _read_json(answer.read(LARGEST_ANSWER + 1))
             except urllib.error.HTTPError as error:
@@ -133,6 +132,24 @@ class Web:
             self._closing.wait(left)
         if self._closing.is_set():
             raise NotTaken(f"{self.url} is asked for nothing more")
+
+
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """What is sent is for the address that was named, a key above all."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_StayHere)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _read_json(data: bytes) -> Any:

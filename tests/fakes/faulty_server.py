@@ -32,9 +32,14 @@ class FaultyServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(
-        self, answer: Callable[..., Answer], fault: Callable[[int], str | None] = lambda number: None
+        self,
+        answer: Callable[..., Answer],
+        fault: Callable[[int], str | None] = lambda number: None,
+        location: str = "",
     ) -> None:
+        """`location` is where redirections lead."""
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.location = location
         self.answer, self.fault = answer, fault
         self.lock = threading.Lock()
         self.requests = 0
@@ -74,6 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(502 if fault == "html" else status)
         if fault == "busy":
             self.send_header("Retry-After", "0")
+        if server.location:
+            self.send_header("Location", server.location)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data[: len(data) // 2] if fault == "half" else data)

@@ -10,20 +10,16 @@ import pytest
 from fake_gtowizard import KEY, FakeGTOWizard
 from fake_slumbot import FakeSlumbot
 from faulty_server import running
+from service_matches import gtowizard, play, slumbot
 
 from poker_env.errors import UserError
-from poker_env.games import DEFAULTS
 from poker_env.hand import Answer
-from poker_env.player_specs import make_player
 from poker_env.services.gtowizard import GTOWizard
 from poker_env.services.journal import Journal
-from poker_env.services.judgement import judge
-from poker_env.services.match import MOST_VOID_IN_A_ROW, ServiceMatch
+from poker_env.services.match import MOST_VOID_IN_A_ROW
 from poker_env.services.slumbot import Slumbot
 from poker_env.services.web import Web
 
-GAME = DEFAULTS["holdem"]
-RANDOM = make_player("random", GAME)
 LOST = ("unheard", "mute", "half", "garbage", "html")
 """Faults after which nobody knows."""
 
@@ -33,28 +29,9 @@ def some_fault(seed, share, kinds):
     return lambda number: rng.choice(kinds) if rng.random() < share else None
 
 
-def slumbot(fake):
-    return Slumbot(Web(fake.url, "SLUMBOT_URL", timeout=1))
-
-
-def gtowizard(fake):
-    return GTOWizard(Web(fake.server.url, "GTOWIZARD_URL", {"X-API-KEY": KEY}, timeout=1))
-
-
 @pytest.fixture(autouse=True)
 def _key(monkeypatch):
     monkeypatch.setenv("GTOWIZARD_API_KEY", KEY)
-
-
-def play(path, service, hands, hero=RANDOM, tables=4, note_hand=lambda: None):
-    """The journal's hands after a match, and what they say."""
-    with closing(Journal(path, {"service": service.name})) as journal:
-        try:
-            ServiceMatch(GAME, hero, service, journal, tables, note_hand).play(hands)
-        finally:
-            evaluation = judge(GAME, hero, service, journal.hands)
-            records = dict(journal.hands)
-    return records, evaluation
 
 
 def key_of(answer):
@@ -279,6 +256,12 @@ def test_a_wrong_key(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=r"refuses the key in GTOWIZARD_API_KEY \(Invalid API key\)"):
             play(tmp_path / "journal.jsonl", service, 2)
     assert fake.hands == {}
+
+
+def test_a_key_is_not_sent_in_the_clear(monkeypatch):
+    monkeypatch.setenv("GTOWIZARD_URL", "http://researcher.gtowizard.com")
+    with pytest.raises(UserError, match="would send the key for all to read"):
+        GTOWizard()
 
 
 @pytest.mark.parametrize("key", ["", "schlüssel", "two words", "line\nbreak"])

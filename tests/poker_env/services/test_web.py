@@ -109,7 +109,20 @@ def test_an_address_where_nobody_is_fails_at_once():
         Web(f"http://127.0.0.1:{port}", "SLUMBOT_URL").get("/")
 
 
-@pytest.mark.parametrize("url", ["slumbot.com", "ftp://slumbot.com", "https://", "file:///etc/passwd"])
+def test_nothing_is_sent_anywhere_else():
+    """A redirection is a refusal."""
+    with (
+        running(FaultyServer(echo)) as elsewhere,
+        running(FaultyServer(lambda *_: (302, {}), location=elsewhere.url)) as server,
+    ):
+        with pytest.raises(Refused) as refused:
+            Web(server.url, "URL", {"X-API-KEY": "secret"}).post("/act", {})
+        assert refused.value.status == 302 and elsewhere.requests == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["slumbot.com", "https://[", "https://a:b", "ftp://slumbot.com", "https://", "file:///etc/passwd"]
+)
 def test_an_address_that_is_none(url):
     with pytest.raises(UserError, match="is no address"):
         Web(url, "SLUMBOT_URL")
