@@ -68,6 +68,7 @@ def judge_against_service(argv: Sequence[str], command: str, instruct: Instruct)
     tables = service.usual_tables if arguments.tables is None else arguments.tables
     if not 1 <= tables <= service.most_tables:
         raise UserError(f"--tables {tables}: {service.name} is asked for 1 to {service.most_tables} hands at once")
+    folder = output_folder(arguments.output)
     hero = make_player(arguments.hero, game)
     instruct(hero, arguments.temperature, arguments.answers, arguments.advice)
     match = {
@@ -81,7 +82,7 @@ def judge_against_service(argv: Sequence[str], command: str, instruct: Instruct)
     started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("hands"))
     clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with closing(Journal(output_folder(arguments.output) / FILE, match)) as journal:
+    with closing(Journal(folder / FILE, match)) as journal:
         with Progress(*columns, *clock, console=Console(stderr=True)) as bar:
             over = sum(record.over for record in journal.hands.values())
             task = bar.add_task(
@@ -90,9 +91,9 @@ def judge_against_service(argv: Sequence[str], command: str, instruct: Instruct)
             ServiceMatch(game, hero, service, journal, tables, lambda: bar.advance(task)).play(arguments.hands)
         evaluation = judge(game, hero, service, journal.hands)
     if evaluation is None:
-        raise UserError(f"no hand of {arguments.output} counts: see {FILE} there for what went wrong")
+        raise UserError(f"no hand of {folder} counts: see {FILE} there for what went wrong")
     Console().print(summary_table(evaluation), *summary_lines(evaluation), sep="\n")
-    write_results(arguments.output, evaluation, results(evaluation, service, command, time.monotonic() - started))
+    write_results(folder, evaluation, results(evaluation, service, command, time.monotonic() - started))
 
 
 def _parser() -> Parser:

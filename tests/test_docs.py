@@ -93,6 +93,9 @@ RULES = {
     r".*recipes/train\.py --config": Run(SHORT, slow=True),
     r"accelerate launch recipes/train\.py$": Not("means the one with --config beside it"),
     r"python recipes/evaluate\.py .*llm:ORG/NAME": Not("from the Hub; tests/recipes/test_push.py, on a fake of it"),
+    r"python recipes/evaluate\.py .*--villain (slumbot|gtowizard)": Not(
+        "over the network; tests/recipes/test_evaluate_service.py, on fakes of the services"
+    ),
     r"python recipes/evaluate\.py tournament": Run("--hands 4 --output {out}"),
     r"python recipes/evaluate\.py .*--compare": Run("--hands 4 --capture none --charts played"),
     r"python recipes/evaluate\.py .*(lbr:|\+river)": Run("--hands 4", slow=True),
@@ -116,6 +119,7 @@ RULES = {
     r"python recipes/push\.py": Run("--base_model some/model --license apache-2.0 --output {out}"),
     r"python recipes/convert\.py merge runs/quickstart/final": Run(),
     r"python recipes/convert\.py dataset runs/judged": Run(),
+    r"python recipes/serve\.py": Not("serves until it is stopped; tests/recipes/test_serve.py"),
     r"python recipes/play\.py .*--web": Not("serves until it is stopped; tests/recipes/frontends/test_web.py"),
     r"python recipes/play\.py .*--hero": Run("--output {out}"),
     r"python recipes/play\.py": Run("--output {out}"),

@@ -167,7 +167,7 @@ class ServiceMatch:
         before = record.answer
         try:
             answer = future.result()
-            self._journal.answered(record.number, answer, self._service.shown(answer).over)
+            self._keep(record, answer)
         except Lost as error:
             self._void(record, f"lost: {error}")
         except Refused as error:
@@ -184,12 +184,20 @@ class ServiceMatch:
             else:
                 self._seen(record)
 
+    def _keep(self, record: Record, answer: Mapping[str, Any]) -> None:
+        """Write an answer down, also one that shows no hand; that raises `Disagreement`."""
+        over = False
+        try:
+            over = self._service.shown(answer).over
+        finally:
+            self._journal.answered(record.number, answer, over)
+
     def _put_down(self, future: Future[dict[str, Any]]) -> None:
         """Take note of what came back after the match was stopped."""
         record = self._out.pop(future)
         try:
             answer = future.result()
-            self._journal.answered(record.number, answer, self._service.shown(answer).over)
+            self._keep(record, answer)
         except Lost:
             pass  # the journal says that a request was out
         except Refused as error:

@@ -181,6 +181,30 @@ def test_hands_that_the_service_gets_wrong_are_kept_apart(tmp_path):
     assert all("by the service's" in reason for reason in evaluation.disagreements.values())
 
 
+class RaggedSlumbot(FakeSlumbot):
+    """Now and then shows a card too many on the board, or no board at all."""
+
+    def go_on(self, *arguments):
+        answer = super().go_on(*arguments)
+        if self.rng.random() < 0.05:
+            answer["board"] = [*answer["board"], "As"]
+        elif self.rng.random() < 0.05:
+            del answer["board"]
+        return answer
+
+
+def test_hands_that_cannot_be_are_given_up_and_kept(tmp_path):
+    fake, path = RaggedSlumbot(18), tmp_path / "journal.jsonl"
+    with running(fake.server):
+        records, evaluation = play(path, slumbot(fake), 60)
+    assert len(evaluation.disagreements) > 4 and evaluation.voided == {} and fake.complaints == []
+    for number, reason in evaluation.disagreements.items():
+        assert records[number].answer["action"] is not None and reason
+    assert {reason.split()[0] for reason in evaluation.disagreements.values()} >= {"no"}
+    with closing(Journal(path, {"service": "slumbot"})) as journal:
+        assert journal.hands == records
+
+
 class ForgetfulSlumbot(FakeSlumbot):
     """Shows villain's cards in showdowns only."""
 
