@@ -72,7 +72,7 @@ def judge(argv: Sequence[str], command: str) -> None:
     _add_common(parser)
     specs = ", ".join(PLAYER_SPECS)
     parser.add_argument("--hero", required=True, help=f"the player to judge: {specs}, {LBR_SPECS}")
-    parser.add_argument("--villain", default="cfr", help="its opponent, named the same way")
+    parser.add_argument("--villain", default="cfr", help="its opponent, named the same way, or slumbot or gtowizard")
     parser.add_argument(
         "--capture",
         metavar="SETTINGS",

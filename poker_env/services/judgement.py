@@ -29,11 +29,8 @@ from poker_env.knowledge.ranges import LONG_RUN
 from poker_env.players.base import Player
 from poker_env.services.journal import Record
 from poker_env.services.match import Service
-from poker_env.services.shown import Disagreement, Shown, finished
+from poker_env.services.shown import DISAGREEMENT, Disagreement, Shown, finished
 from poker_env.state import Observation, position
-
-DISAGREEMENT = "disagreement: "
-"""What the reason begins with why a hand in progress was given up, where the service showed what can't be."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from poker_env.errors import UserError
 from poker_env.games import Game
 from poker_env.players.base import Player
 from poker_env.services.journal import Journal, Record
-from poker_env.services.shown import Disagreement, Shown, state_of
+from poker_env.services.shown import DISAGREEMENT, Disagreement, Shown, state_of
 from poker_env.services.spelling import played_for, spell_action
 from poker_env.services.web import Lost, Refused, Web
 from poker_env.state import HandState, Observation
@@ -109,7 +109,8 @@ class ServiceMatch:
         """Go on with the hands that were in progress when the journal ended."""
         for record in [record for record in self._journal.hands.values() if record.live]:
             if record.answer is None:
-                self._void(record, "lost: the match was stopped before the hand was seen")
+                self._journal.voided(record.number, "lost: the match was stopped before the hand was seen")
+                self._counting -= 1
                 continue
             del self._free[-1:]
             if record.pending:
@@ -173,7 +174,7 @@ class ServiceMatch:
         except Refused as error:
             self._void(record, f"refused: {error}")
         except Disagreement as error:
-            self._void(record, f"disagreement: {error}")
+            self._void(record, f"{DISAGREEMENT}{error}")
         except UserError:
             self._journal.withdrawn(record.number)
             raise
@@ -203,7 +204,7 @@ class ServiceMatch:
         except Refused as error:
             self._journal.voided(record.number, f"refused: {error}")
         except Disagreement as error:
-            self._journal.voided(record.number, f"disagreement: {error}")
+            self._journal.voided(record.number, f"{DISAGREEMENT}{error}")
         except UserError:
             self._journal.withdrawn(record.number)
 
@@ -218,7 +219,7 @@ class ServiceMatch:
         try:
             state = state_of(self._game, self._service.shown(record.answer), record.number)
         except Disagreement as error:
-            self._void(record, f"disagreement: {error}")
+            self._void(record, f"{DISAGREEMENT}{error}")
         else:
             self._to_act.append((record, state))
 

@@ -14,6 +14,9 @@ from poker_env.histories.phh import to_phh
 from poker_env.services.spelling import Misspelt, replay
 from poker_env.state import HandState
 
+DISAGREEMENT = "disagreement: "
+"""What the reason begins with why a hand in progress was given up, where the service showed what can't be."""
+
 
 class Disagreement(Exception):
     """What a service shows can't be by our rules. One line."""
