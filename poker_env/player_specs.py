@@ -36,6 +36,8 @@ PLAYER_SPECS = (
 )
 ENTRY_POINT_GROUP = "poker_players"
 RIVER_SUFFIX = "+river"
+SERVICES = ("slumbot", "gtowizard")
+"""Opponents on the network, who deal their own hands: `poker_env.services`."""
 
 
 def make_player(spec: str, game: Game) -> Player:
@@ -44,6 +46,11 @@ def make_player(spec: str, game: Game) -> Player:
     kind, colon, argument = spec.partition(":")
     if kind in BUILT_IN and takes(BUILT_IN[kind], argument):
         return BUILT_IN[kind](game, *_behind_colon(argument))
+    if kind in SERVICES:
+        raise UserError(
+            f"player {kind!r} deals its own hands and sits at no other table: "
+            f"python recipes/evaluate.py --hero PLAYER --villain {kind}"
+        )
     if kind == "human":
         raise UserError("player 'human' plays at recipes/play.py alone: python recipes/play.py --against PLAYER")
     if kind not in BUILT_IN:

@@ -17,6 +17,7 @@ line adds the difference to an evaluation on the same decks. The third plays no 
 villain is: it knows the strategy of villain (a cfr player, fold or call) and keeps no hands. The fourth plays a round
 robin. The fifth plays nothing: it says what saved evaluations won, together, too, and how much more than others did on
 the same decks. The sixth lists the players there are. docs/evaluation.md explains the numbers.
+--villain slumbot and --villain gtowizard play over the network (docs/services.md).
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ from poker_env.plugins import import_callable
 from poker_env.prompts import ODDS
 from poker_env.report.page import write_report
 from recipes.cli import GAME_HELP, Parser, run
+from recipes.evaluate_service import judge_against_service, service_of
 
 TOURNAMENT, GAINS, PLAYERS = "tournament", "gains", "players"
 CHARTS = ("asked", "played")
@@ -78,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         show_gains(given[1:])
     elif given[:1] == [PLAYERS]:
         list_players(given[1:])
+    elif service_of(given):
+        judge_against_service(given, command, _instruct)
     else:
         judge(given, command)
 
@@ -88,7 +92,7 @@ def judge(argv: Sequence[str], command: str) -> None:
     _add_common(parser)
     specs = ", ".join(PLAYER_SPECS)
     parser.add_argument("--hero", required=True, help=f"the player to judge: {specs}, {LBR_SPECS}")
-    parser.add_argument("--villain", default="cfr", help="its opponent, named the same way")
+    parser.add_argument("--villain", default="cfr", help="its opponent, named the same way, or slumbot or gtowizard")
     parser.add_argument(
         "--capture",
         metavar="SETTINGS",

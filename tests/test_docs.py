@@ -98,6 +98,9 @@ RULES = {
     r"python recipes/evaluate\.py .*llm:ORG/NAME": Not("from the Hub; tests/recipes/test_push.py, on a fake of it"),
     r"python recipes/evaluate\.py players": Run(),
     r"python recipes/evaluate\.py gains": Not("needs evaluations of several runs; tests/recipes/test_evaluate.py"),
+    r"python recipes/evaluate\.py .*--villain (slumbot|gtowizard)": Not(
+        "over the network; tests/recipes/test_evaluate_service.py, on fakes of the services"
+    ),
     r"python recipes/evaluate\.py tournament": Run("--hands 4 --output {out}"),
     r"python recipes/evaluate\.py .*--compare": Run("--hands 4 --capture none --charts played"),
     r"python recipes/evaluate\.py .*(lbr:|\+river)": Run("--hands 4", slow=True),
@@ -122,6 +125,7 @@ RULES = {
     r"python recipes/convert\.py merge runs/quickstart/final": Run(),
     r"python recipes/convert\.py dataset runs/judged": Run(),
     r"python recipes/convert\.py opponent": Not("`world` has what it makes; tests/poker_env/pokerbot"),
+    r"python recipes/serve\.py": Not("serves until it is stopped; tests/recipes/test_serve.py"),
     r"python recipes/play\.py .*--web": Not("serves until it is stopped; tests/recipes/frontends/test_web.py"),
     r"python recipes/play\.py .*--hero": Run("--output {out}"),
     r"python recipes/play\.py": Run("--output {out}"),

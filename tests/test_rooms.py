@@ -24,7 +24,7 @@ FLOORS = [
         poker_env.table poker_env.histories
         poker_env.knowledge
         poker_env.player_specs poker_env.evaluation
-        poker_env.report
+        poker_env.report poker_env.services
         reward_fns
         recipes.cli recipes.options
         recipes.training

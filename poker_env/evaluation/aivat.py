@@ -108,6 +108,18 @@ class AIVAT:
             scores += [(luck - value) if self._mirrored else (value - luck) for value in values]
         return scores
 
+    def scores_apart(self, hands: Sequence[Hand]) -> list[float]:
+        """As `scores`, of hands on different decks, each with the luck of its own cards.
+
+        The mean of each seat is biased, by the same amount one way and the other: only that of both is not.
+        """
+        scores = []
+        for hand in hands:
+            value, luck = self._score(hand)
+            apart = value - luck + self._mean_luck
+            scores.append(-apart if self._mirrored else apart)
+        return scores
+
     def _score(self, hand: Hand) -> tuple[float, float]:
         """What the other player won, and the luck of its cards."""
         seat = 1 - hand.hero_seat if self._mirrored else hand.hero_seat

@@ -206,6 +206,16 @@ def test_against_the_blueprint_in_few_hands(cfr):
 # With tables of buckets
 
 
+@pytest.mark.parametrize(("hero", "villain"), [("cfr", "tag"), ("tag", "cfr"), ("call", "random")])
+def test_hands_scored_apart_say_the_same_together(hero, villain):
+    hero, villain = make_player(hero, HOLDEM), make_player(villain, HOLDEM)
+    hands = evaluate(HOLDEM, hero, villain, 20, 5, progress=False).hands
+    aivat = AIVAT.between(HOLDEM, hero, villain, tables=False, hero_table=None)
+    apart = aivat.scores_apart(hands)
+    assert sum(apart) == pytest.approx(sum(aivat.scores(hands)))
+    assert aivat.scores_apart(hands[3:5]) == apart[3:5]
+
+
 @pytest.mark.slow
 def test_two_copies_of_one_player_are_worth_nothing(cfr):
     evaluation = evaluate(HOLDEM, cfr, cfr, 6_000, 3, progress=False)
