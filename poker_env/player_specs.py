@@ -3,9 +3,11 @@
 A hold'em cfr player's spec may end in `+river`: it then solves the river again at the table. `mix:cfr=0.8,lag=0.2`
 plays each hand as one of several players does, `pool:RUN` as one of the adapters that a run saved after its epochs.
 `advice:cfr` takes the action that is worth most by the advice about that player which a language model may be given in
-its prompts, see `_advice_follower`. Any other name is one that an installed package gave a player of its own, or
-`package.module:NAME`, of modules in the current directory, too; what stands behind a further colon is theirs to read.
-`poker_env.players.checked` says what such a player is.
+its prompts, `lookahead:cfr` what is best if both then go on as that player does, see `_follower`.
+
+Any other name is one that an installed package gave a player of its own, or `package.module:NAME`, of modules in the
+current directory, too; what stands behind a further colon is theirs to read. `poker_env.players.checked` says what it
+has to have.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ if TYPE_CHECKING:  # those who ask for no advice need none of what it takes
 
 PLAYER_SPECS = (
     *(*SIMPLE, "cfr", "cfr:PATH_OR_NAME", "cfr+river", "cfr:PATH_OR_NAME+river"),
-    *("mix:PLAYER=WEIGHT,PLAYER=WEIGHT,…", "llm:PATH_OR_HUB_ID", "pool:RUN", "advice:PLAYER[~SOFTNESS][@SIZE/SIZE/…]"),
+    *("mix:PLAYER=WEIGHT,PLAYER=WEIGHT,…", "llm:PATH_OR_HUB_ID", "pool:RUN"),
+    *("advice:PLAYER[~SOFTNESS][@SIZE/SIZE/…]", "lookahead:PLAYER[~SOFTNESS][@SIZE/SIZE/…]"),
     "package.module:PLAYER",
 )
 ENTRY_POINT_GROUP = "poker_players"
@@ -143,21 +146,36 @@ def _pool(game: Game, run: str) -> Player:
 _NUMBER = r"\d*\.?\d+"
 
 
-def _advice_follower(game: Game, villain: str) -> Player:
-    """Takes the action that the advice about a player says is best: PLAYER, PLAYER~0.03 or PLAYER@0.5/1.
+def _follower(kind: str, game: Game, argument: str) -> Player:
+    """The player that goes by what an advisor, or a lookahead, says of `PLAYER`, `PLAYER~0.03` or `PLAYER@0.5/1`.
 
-    After a tilde stands by what share of the pot an action has to be better than another to be taken e times as often,
-    after an at sign which fractions of the pot it may bet.
+    After a tilde stands by what share of the pot an action has to be better than another to be taken e times as often
+    (0: the best alone), after an at sign which fractions of the pot it may bet.
     """
-    from poker_env.knowledge.advisor import AdviceFollower
+    from poker_env.knowledge.advisor import Follower
 
-    found = re.fullmatch(rf"(.+?)(?:~({_NUMBER}))?(?:@({_NUMBER}(?:/{_NUMBER})*))?", villain)
+    found = re.fullmatch(rf"(.+?)(?:~({_NUMBER}))?(?:@({_NUMBER}(?:/{_NUMBER})*))?", argument)
     assert found is not None
-    about, softness, sizes = found.groups()
+    villain, softness, sizes = found.groups()
     fractions = tuple(map(float, sizes.split("/"))) if sizes else POT_FRACTIONS
     if not all(fractions):
-        raise UserError(f"player 'advice:{villain}': sizes {sizes} must be above 0")
-    return AdviceFollower(load_advisor(about, game), fractions, float(softness or 0), f"advice:{villain}")
+        raise UserError(f"player '{kind}:{argument}': sizes {sizes} must be above 0")
+    source: Any = load_advisor(villain, game)
+    if kind == "lookahead":
+        from poker_env.knowledge.lookahead import Lookahead
+
+        source = Lookahead.about(make_player(villain, game), game, source)
+    return Follower(source, fractions, float(softness or 0), f"{kind}:{argument}")
+
+
+def _advice_follower(game: Game, villain: str) -> Player:
+    """Takes the action that the advice about a player says is best: PLAYER, PLAYER~0.03 or PLAYER@0.5/1."""
+    return _follower("advice", game, villain)
+
+
+def _lookahead_follower(game: Game, villain: str) -> Player:
+    """Takes what is best if both then go on as that solved strategy does: PLAYER, PLAYER~0.03 or PLAYER@0.5/1."""
+    return _follower("lookahead", game, villain)
 
 
 def game_of(specs: Sequence[str]) -> str:
@@ -229,6 +247,7 @@ BUILT_IN: Mapping[str, Callable[..., Player]] = {
     "mix": _mixture,
     "pool": _pool,
     "advice": _advice_follower,
+    "lookahead": _lookahead_follower,
     "llm": _model,
 }
 """Makers of players by the name in front of the colon, called as those of other packages are: with the game and, where

@@ -34,7 +34,7 @@ from trl import SFTConfig, SFTTrainer
 from poker_env.errors import UserError
 from poker_env.files import output_folder
 from poker_env.games import make_deals
-from poker_env.knowledge.advisor import AdviceFollower
+from poker_env.knowledge.advisor import SOFTNESS
 from poker_env.language_model.lora import fuse
 from poker_env.player_specs import advice_for, load_advisor, make_player
 from poker_env.players.base import Player
@@ -65,8 +65,8 @@ from recipes.training.processes import (
 VILLAIN = "villain"
 """What `warm_start_player` calls the run's own opponent."""
 
-LBR = "lbr"
-"""What it calls a local best response to that opponent, on hero's menu."""
+FOLLOWERS = {"lbr": "advice", "lookahead": "lookahead"}
+"""What it calls players that know that opponent, on hero's menu: a local best response, and one that sees further."""
 
 SEED_OFFSET = 2_000_003
 """The imitated player's decks are neither those of training nor those of evaluation."""
@@ -154,8 +154,9 @@ def imitated_player(config: ExploitConfig, villain: Player) -> Player:
     spec, game = str(config.warm_start_player), config.make_game()
     if spec in (VILLAIN, config.villain):
         return villain
-    if spec == LBR:
-        return AdviceFollower(load_advisor(config.villain, game), config.menu_fractions)
+    if spec in FOLLOWERS:
+        sizes = "/".join(map(str, config.menu_fractions))
+        return make_player(f"{FOLLOWERS[spec]}:{config.villain}~{SOFTNESS}@{sizes}", game)
     return make_player(spec, game)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -38,7 +38,8 @@ class Advisor:
 
     def __init__(self, game: Game, villain: RangePolicy) -> None:
         self._game, self._holdings = game, holdings_of(game)
-        self._tree = PublicTree(game, villain)
+        self.tree = PublicTree(game, villain)
+        """Public states, with villain's policy in each."""
         self._ranges: dict[tuple[int, tuple[int, ...], tuple[int, ...]], np.ndarray] = {}
         self._given: dict[tuple[object, ...], Advice] = {}
 
@@ -68,7 +69,8 @@ class Advisor:
         return observation.pot * np.array([worth[item.action] for item in menu])
 
     def _work_out(self, observation: Observation, menu: Sequence[MenuItem]) -> Advice:
-        state, board, weights, equities = self._situation(observation)
+        state, board, weights = self.situation(observation)
+        equities = self._holdings.equities(cards_of(observation)[0], board)
         pot, to_call = observation.pot, observation.to_call
         folds: dict[int, float] = {}
         worth: dict[int, float] = {}
@@ -76,7 +78,7 @@ class Advisor:
             bet, staying = 0, weights
             if item.kind in ("bet", "raise"):
                 bet = item.to - max(observation.contributions)
-                folding = _folding(self._tree.child(state, item.action), board)
+                folding = _folding(self.tree.child(state, item.action), board)
                 folds[item.action], staying = float(weights @ folding), weights * (1 - folding)
             mass, wins = staying.sum(), staying @ equities
             won = (1 - mass) * pot + wins * (pot + bet) - (mass - wins) * (to_call + bet)
@@ -84,13 +86,13 @@ class Advisor:
         pot_odds = to_call / (pot + to_call) if to_call else None
         return Advice(float(weights @ equities), pot_odds, folds, worth)
 
-    def _situation(self, observation: Observation) -> tuple[PublicState, np.ndarray, np.ndarray, np.ndarray]:
-        """The betting, the board; villain's range and hero's equity against each holding of it, (holdings,) each."""
-        known = np.array(_card_ids(self._game, (*observation.hole, *observation.board)))
-        hole, board = known[: len(observation.hole)], known[len(observation.hole) :]
+    def situation(self, observation: Observation) -> tuple[PublicState, np.ndarray, np.ndarray]:
+        """The betting, the board (card ids), and how likely each holding of villain's is, (holdings,)."""
+        hole, board = cards_of(observation)
         actions = tuple(move.action for move in observation.moves)
+        known = np.concatenate((hole, board))
         weights = self._range(1 - observation.seat, actions, board) * self._holdings.free_of(known)
-        return self._tree.state(actions), board, weights / weights.sum(), self._holdings.equities(hole, board)
+        return self.tree.state(actions), board, weights / weights.sum()
 
     def _range(self, seat: int, actions: tuple[int, ...], board: np.ndarray) -> np.ndarray:
         """(holdings,): in proportion to how probable a seat's part in the actions is with each holding.
@@ -99,7 +101,7 @@ class Advisor:
         """
         if not actions:
             return np.ones(self._holdings.count)
-        state = self._tree.state(actions[:-1])
+        state = self.tree.state(actions[:-1])
         seen = board[: state.n_board]
         key = (seat, actions, tuple(seen.tolist()))
         if key not in self._ranges:
@@ -122,8 +124,16 @@ SOFTNESS = 0.03
 """Share of the pot by which an action has to be better than another to be chosen e times as often."""
 
 
-class AdviceFollower:
-    """A player who prefers actions on its menu by their `Advisor.values`.
+class KnowsValues(Protocol):
+    """What an action is worth, as an `Advisor` or a `Lookahead` says it."""
+
+    def values(self, observation: Observation, menu: Sequence[MenuItem]) -> np.ndarray:
+        """(menu,): chips."""
+        ...
+
+
+class Follower:
+    """A player who prefers actions on its menu by their values.
 
     Not the best one alone: whoever imitates it learns by how much an action is better, and not only that it is.
     """
@@ -133,11 +143,11 @@ class AdviceFollower:
     """It says what it draws from, as a language model that answers so."""
 
     def __init__(
-        self, advisor: Advisor, fractions: Sequence[float], softness: float = SOFTNESS, name: str = "lbr"
+        self, source: KnowsValues, fractions: Sequence[float], softness: float = SOFTNESS, name: str = "lbr"
     ) -> None:
         """`fractions` of the pot it bets and raises, beside all-in; with a `softness` of 0 the best action alone."""
         self.name = name
-        self._advisor, self._fractions, self._softness = advisor, tuple(fractions), softness
+        self._source, self._fractions, self._softness = source, tuple(fractions), softness
 
     def act(self, observations: Sequence[Observation]) -> list[Answer]:
         """One answer per observation, drawn from its policy with the observation's coin."""
@@ -153,7 +163,7 @@ class AdviceFollower:
         return [self._policy(observation, make_menu(observation, self._fractions)) for observation in observations]
 
     def _policy(self, observation: Observation, menu: Sequence[MenuItem]) -> dict[int, float]:
-        values = self._advisor.values(observation, menu) / observation.pot
+        values = self._source.values(observation, menu) / observation.pot
         if self._softness:
             chances = np.exp((values - values.max()) / self._softness)
         else:
@@ -176,10 +186,13 @@ def _likelihood(state: PublicState, action: int, board: np.ndarray) -> np.ndarra
     return policy[:, actions.index(action)]
 
 
-def _card_ids(game: Game, cards: Sequence[str]) -> list[int]:
-    """OpenSpiel's ids. Of Leduc's two cards of a name the first comes first: suits never matter."""
+def cards_of(observation: Observation) -> tuple[np.ndarray, np.ndarray]:
+    """Hole cards and board, by OpenSpiel's ids.
+
+    Of Leduc's two cards of a name the first comes first: suits never matter.
+    """
     ids: list[int] = []
-    for card in cards:
-        first = game.cards.index(card)
+    for card in (*observation.hole, *observation.board):
+        first = observation.game.cards.index(card)
         ids.append(first + (first in ids))
-    return ids
+    return np.array(ids[: len(observation.hole)]), np.array(ids[len(observation.hole) :], np.int64)

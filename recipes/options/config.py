@@ -119,8 +119,8 @@ class ExploitConfig(GRPOConfig):
     warm_start_player: str | None = field(
         default=None,
         metadata={
-            "help": "a player to imitate before training: any player spec, villain, or lbr, a local best response to "
-            "villain; default, or '' where a config names one: none"
+            "help": "a player to imitate before training: any player spec; villain; lbr, a local best response to it; "
+            "or lookahead, which sees further; default, or '' where a config names one: none"
         },
     )
     warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its play against villain to learn from"})

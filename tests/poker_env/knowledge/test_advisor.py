@@ -16,7 +16,7 @@ from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.results import results
 from poker_env.games import HOLDEM_CARDS, Deal, make_deals, make_game
 from poker_env.knowledge import advisor as advisor_module
-from poker_env.knowledge.advisor import AdviceFollower, Advisor
+from poker_env.knowledge.advisor import Advisor, Follower
 from poker_env.knowledge.beliefs import all_decks
 from poker_env.knowledge.exact_value import ExactJudge, exact_policy, information_sets
 from poker_env.knowledge.ranges import range_policy_of
@@ -148,12 +148,12 @@ def test_small_games_by_every_deck(game):
 
 def test_a_local_best_response_wins_most_of_what_can_be_won():
     villain = make_player("cfr:weak", KUHN)
-    hero, judge = AdviceFollower(load_advisor("cfr:weak", KUHN), (1.0,)), ExactJudge(KUHN, villain)
+    hero, judge = Follower(load_advisor("cfr:weak", KUHN), (1.0,)), ExactJudge(KUHN, villain)
     assert judge.judge(exact_policy(KUHN, hero)).capture > 0.7
 
 
 def test_it_answers_as_often_as_it_says():
-    hero = AdviceFollower(load_advisor("cfr:weak", KUHN), (1.0,))
+    hero = Follower(load_advisor("cfr:weak", KUHN), (1.0,))
     observation = HandState(KUHN, make_deals(KUHN, 1, 0)[0]).observe()
     asked = [replace(observation, coin_seed=seed) for seed in range(2_000)]
     taken = Counter(answer.action for answer in hero.act(asked))
