@@ -35,8 +35,9 @@ from poker_env.knowledge.public_tree import PublicState
 _CACHED_STATES = 200_000
 NEGLIGIBLE = 0.005
 """A branch less likely than that is valued as if checked down: a third less work, and as good."""
-SAMPLES = 16
-"""Worlds that stand for all that are possible before the flop, unless said otherwise."""
+SAMPLES = 256
+"""Worlds that stand for all that are possible before the flop, unless said otherwise. With 16 their noise is as large
+as the differences between actions, with 256 a fourth of them, for 1 % of an epoch's time with SmolLM2-135M."""
 _BOARD_CARDS = DEFAULTS["holdem"].board_cards
 
 Details = TypeVar("Details")
