@@ -1,0 +1,56 @@
+"""Memories of samples: all that were ever met have the same chance to be in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from poker_env.cfr.deep.traverse import Samples
+
+
+class Memory:
+    """A reservoir of samples, each with the iteration it is from (Vitter 1985, "Random Sampling with a Reservoir")."""
+
+    def __init__(self, capacity: int, n_cards: int, n_actions: int) -> None:
+        self.nodes = np.zeros(capacity, np.int32)
+        self.cards = np.zeros((capacity, n_cards), np.int8)
+        self.targets = np.zeros((capacity, n_actions), np.float32)
+        self.iterations = np.zeros(capacity, np.int32)
+        self.seen = 0
+        """How many were ever added."""
+
+    @property
+    def capacity(self) -> int:
+        """How many it can hold."""
+        return len(self.nodes)
+
+    def __len__(self) -> int:
+        return min(self.seen, self.capacity)
+
+    def add(self, samples: Samples, iteration: int, rng: np.random.Generator) -> None:
+        """Add samples, in the place of random older ones where it is full."""
+        numbers = self.seen + np.arange(len(samples.nodes))
+        drawn = (rng.random(len(numbers)) * (numbers + 1)).astype(np.int64)
+        places = np.where(numbers < self.capacity, numbers, drawn)
+        kept = np.flatnonzero(places < self.capacity)
+        # Of several in one place the last one stays, as if they had come one by one.
+        _, last = np.unique(places[kept][::-1], return_index=True)
+        kept = kept[len(kept) - 1 - last]
+        places = places[kept]
+        self.nodes[places], self.cards[places] = samples.nodes[kept], samples.cards[kept]
+        self.targets[places], self.iterations[places] = samples.targets[kept], iteration
+        self.seen += len(numbers)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """What it holds."""
+        count = len(self)
+        columns = {"nodes": self.nodes, "cards": self.cards, "targets": self.targets, "iterations": self.iterations}
+        return {name: column[:count] for name, column in columns.items()} | {"seen": np.array(self.seen)}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Hold what `to_arrays` gave; raises `ValueError` when that is too much, or of another shape."""
+        self.seen = int(arrays["seen"])
+        count = len(self)
+        self.nodes[:count], self.cards[:count] = arrays["nodes"], arrays["cards"]
+        self.targets[:count], self.iterations[:count] = arrays["targets"], arrays["iterations"]
