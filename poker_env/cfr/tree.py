@@ -144,7 +144,7 @@ def holdem_tree(game: Game, config: TreeConfig) -> BettingTree:
 
 
 def kuhn_tree(game: Game) -> BettingTree:
-    """The tree of Kuhn poker: antes of 1, one round, one bet of 1. Its actions come in the order of OpenSpiel's ids."""
+    """The tree of Kuhn poker: antes of 1, one round, one bet of 1. Its actions are in the order of OpenSpiel's ids."""
     return _build(_State(0, 0, (1, 1)), lambda state: [2] if not state.raises else [], 0, stack=game.stack + 1)
 
 

@@ -83,8 +83,8 @@ class AIVAT:
     def _with(
         game: Game, known: Player, other: Player, mirrored: bool, tables: bool, hero_table: Policy | None
     ) -> AIVAT:
-        small, cfr = game.name in SMALL_GAMES, isinstance(known, CFRPlayer)
-        kind = "exact" if small else "blueprint" if cfr and tables else "check down"
+        small, solved = game.name in SMALL_GAMES, isinstance(known, CFRPlayer) and known.blueprint is not None
+        kind = "exact" if small else "blueprint" if solved and tables else "check down"
         tells = isinstance(other, CFRPlayer) or getattr(other, "answers", "free") != "free"
         # Checking down values a bet as if nobody answered it: more luck would come in by that than goes.
         both_decide = tells and kind != "check down"

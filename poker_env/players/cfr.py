@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from poker_env.cfr import blueprint as blueprints
 from poker_env.cfr import full_width
 from poker_env.cfr.abstraction.bucket_tables import BucketTables
 from poker_env.cfr.blueprint import Blueprint
-from poker_env.cfr.checkpoint import Checkpoint, file_sha256, load_checkpoint
+from poker_env.cfr.checkpoint import file_sha256, load_checkpoint
 from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
 from poker_env.cfr.playing.river_strategy import RiverStrategy
 from poker_env.errors import UserError
@@ -25,12 +25,22 @@ OPPONENTS = Path(str(files("poker_env") / "opponents"))
 """Checkpoints shipped with the package: `GAME.npz`, the default `cfr`, and `GAME-NAME.npz`, `cfr:NAME`."""
 
 
+NETWORK_SUFFIX = ".pt"
+
+
 class Strategy(Protocol):
     """What a checkpoint gives: probabilities for decisions."""
 
     def policies(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
         """For each observation, the probability of each action that has any, by OpenSpiel's id."""
         ...
+
+
+@runtime_checkable
+class _KnowsRanges(Protocol):
+    """A strategy for hold'em."""
+
+    def range_policy(self, observation: Observation) -> tuple[tuple[int, ...], np.ndarray]: ...
 
 
 class CFRPlayer:
@@ -56,7 +66,7 @@ class CFRPlayer:
 
     @property
     def blueprint(self) -> Blueprint | None:
-        """The blueprint behind it, whether or not it solves the river again; None in Kuhn and Leduc."""
+        """The blueprint behind it, whether or not it solves the river again; None of a table or a network."""
         if isinstance(self.strategy, RiverStrategy):
             return self.strategy.blueprint.blueprint
         return self.strategy.blueprint if isinstance(self.strategy, BlueprintStrategy) else None
@@ -76,7 +86,7 @@ class CFRPlayer:
 
     def range_policy(self, observation: Observation) -> tuple[tuple[int, ...], np.ndarray]:
         """Hold'em: actions, and their probabilities (1326, actions) for every holding, see `BlueprintStrategy`."""
-        if not isinstance(self.strategy, BlueprintStrategy | RiverStrategy):
+        if not isinstance(self.strategy, _KnowsRanges):
             raise TypeError(f"{self.name} plays {observation.game}: only hold'em has ranges")
         return self.strategy.range_policy(observation)
 
@@ -95,21 +105,17 @@ def _choose(policy: dict[int, float], coin: float) -> int:
 def load_cfr_player(game: Game, spec_argument: str | None, resolve_river: bool = False) -> CFRPlayer:
     """The player of the spec `cfr` (None: the opponent shipped for the game), `cfr:NAME` (shipped) or `cfr:PATH`.
 
-    With `resolve_river` the river is solved again at the table. Raises `UserError` when there is no such checkpoint,
-    it is damaged, or solved for another game or other stakes, or the game has no river.
+    A path that ends in `.pt` is a network's. With `resolve_river` the river is solved again at the table. Raises
+    `UserError` when there is no such checkpoint, it is damaged, or solved for another game or other stakes, or there
+    is no blueprint to re-solve the river of.
     """
     path = _find(game, spec_argument)
-    checkpoint = load_checkpoint(path)
-    if checkpoint.game != game:
-        stakes = f"use --game {checkpoint.game}, or " if checkpoint.game.name == game.name else ""
-        raise UserError(
-            f"{path} is a strategy for {checkpoint.game}, not for {game}: {stakes}solve one with recipes/solve.py"
-        )
+    strategy = _network_strategy(path, game) if path.suffix == NETWORK_SUFFIX else _solved_strategy(path, game)
     name = f"cfr:{spec_argument}" if spec_argument else "cfr"
-    strategy = _strategy(checkpoint, path)
     if resolve_river:
         if not isinstance(strategy, BlueprintStrategy):
-            raise UserError(f"{name}+river re-solves the river, but {game} has none: take {name}")
+            missing = f"{path} is a network" if game.name == "holdem" else f"{game} has none"
+            raise UserError(f"{name}+river re-solves the river, but {missing}: take {name}")
         name, strategy = f"{name}+river", RiverStrategy(strategy)
     return CFRPlayer(name, strategy, file_sha256(path))
 
@@ -131,9 +137,31 @@ def _find(game: Game, argument: str | None) -> Path:
     return path
 
 
-def _strategy(checkpoint: Checkpoint, path: Path) -> Strategy:
+def _solved_strategy(path: Path, game: Game) -> Strategy:
+    checkpoint = load_checkpoint(path)
+    _require_game(path, checkpoint.game, game)
     if checkpoint.kind == full_width.KIND:
         return full_width.TabularStrategy.from_checkpoint(checkpoint)
     if checkpoint.kind == blueprints.KIND:
         return BlueprintStrategy(Blueprint.from_checkpoint(checkpoint))
     raise UserError(f"{path} holds a {checkpoint.kind!r}, no strategy to play: give recipes/solve.py's --output")
+
+
+def _network_strategy(path: Path, game: Game) -> Strategy:
+    try:
+        from poker_env.cfr.deep import checkpoint as networks  # torch: not for the others
+    except ImportError as error:
+        raise UserError(f"{path} is a network, which takes torch: pip install 'exploitative-poker[train]'") from error
+    record = networks.read_record(path)
+    _require_game(path, Game(**record["game"]), game)
+    if record["kind"] == networks.KIND:
+        from poker_env.cfr.playing.network_strategy import strategy_of
+
+        return strategy_of(networks.NetworkCheckpoint.from_record(record, path))
+    raise UserError(f"{path} holds a {record['kind']!r}, no strategy to play: give recipes/solve.py's --output")
+
+
+def _require_game(path: Path, solved: Game, game: Game) -> None:
+    if solved != game:
+        stakes = f"use --game {solved}, or " if solved.name == game.name else ""
+        raise UserError(f"{path} is a strategy for {solved}, not for {game}: {stakes}solve one with recipes/solve.py")

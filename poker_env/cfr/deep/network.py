@@ -7,24 +7,40 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from poker_env.cfr.deep.game import Deck, DeepGame
+from poker_env.cfr.deep.game import NO_CARD, Deck, DeepGame
 from poker_env.cfr.deep.traverse import Choose, match_regrets
+
+
+class CardEmbedding(nn.Module):
+    """Cards as vectors: each is the sum of those of its rank, its suit and itself."""
+
+    def __init__(self, deck: Deck, width: int) -> None:
+        super().__init__()
+        cards = torch.arange(deck.ranks * deck.suits)
+        self.register_buffer("ranks", cards // deck.suits, persistent=False)
+        self.register_buffer("suits", cards % deck.suits, persistent=False)
+        self.card = nn.Embedding(deck.ranks * deck.suits, width)
+        self.rank = nn.Embedding(deck.ranks, width)
+        self.suit = nn.Embedding(deck.suits, width)
+
+    def forward(self, cards: torch.Tensor) -> torch.Tensor:
+        """(n, cards) int64 -> (n, width): a group's sum; `NO_CARD` adds nothing."""
+        table = self.card.weight + self.rank(self.ranks) + self.suit(self.suits)
+        table = torch.cat((torch.zeros_like(table[:1]), table))
+        return functional.embedding(cards - NO_CARD, table).sum(dim=1)
 
 
 class PokerNetwork(nn.Module):
     """Brown, Lerer, Gross & Sandholm 2019, "Deep Counterfactual Regret Minimization", section 5.1 and appendix C.
 
     Cards go through three layers, betting through two, both together through three more; the last hidden layer is
-    normalised. A card is the sum of embeddings of its rank, its suit and itself, and cards of a group are added up.
+    normalised.
     """
 
     def __init__(self, deck: Deck, features: int, actions: int, width: int) -> None:
         super().__init__()
         self.deck = deck
-        counts = (deck.ranks * deck.suits, deck.ranks, deck.suits)
-        self.embeddings = nn.ModuleList(
-            nn.ModuleList(nn.Embedding(count, width) for count in counts) for _ in deck.groups
-        )
+        self.embeddings = nn.ModuleList(CardEmbedding(deck, width) for _ in deck.groups)
         self.cards = nn.ModuleList(nn.Linear(size, width) for size in (len(deck.groups) * width, width, width))
         self.betting = nn.ModuleList((nn.Linear(features, width), nn.Linear(width, width)))
         self.from_cards = nn.Linear(width, width)
@@ -38,15 +54,8 @@ class PokerNetwork(nn.Module):
 
     def see_cards(self, cards: torch.Tensor) -> torch.Tensor:
         """(n, cards) int64 -> (n, width): the cards' part of the first common layer."""
-        known = self._all_cards
-        parts, start = [], 0
-        for size, tables in zip(self.deck.groups, self.embeddings, strict=True):
-            whole, rank, suit = (table.weight for table in tables)
-            table = whole + rank[known // self.deck.suits] + suit[known % self.deck.suits]
-            table = torch.cat((torch.zeros_like(table[:1]), table))  # no card
-            parts.append(functional.embedding(cards[:, start : start + size] + 1, table).sum(dim=1))
-            start += size
-        seen = torch.cat(parts, dim=1)
+        groups = cards.split(self.deck.groups, dim=1)
+        seen = torch.cat([embed(group) for embed, group in zip(self.embeddings, groups, strict=True)], dim=1)
         for layer in self.cards:
             seen = functional.relu(layer(seen))
         return self.from_cards(seen)
@@ -63,10 +72,6 @@ class PokerNetwork(nn.Module):
         for layer in self.trunk:
             seen = functional.relu(layer(seen) + seen)
         return self.head(functional.layer_norm(seen, seen.shape[1:]))
-
-    @property
-    def _all_cards(self) -> torch.Tensor:
-        return torch.arange(self.deck.ranks * self.deck.suits, device=self.head.weight.device)
 
 
 def new_network(game: DeepGame, width: int, seed: int) -> PokerNetwork:

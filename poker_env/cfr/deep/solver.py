@@ -5,7 +5,8 @@ Brown, Lerer, Gross & Sandholm 2019, "Deep Counterfactual Regret Minimization", 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch.nn import functional
 
 from poker_env.cfr.checkpoint import Checkpoint, Provenance, load_checkpoint
 from poker_env.cfr.deep.game import DeepGame
-from poker_env.cfr.deep.memory import Memory
+from poker_env.cfr.deep.memory import Lesson, Memory
 from poker_env.cfr.deep.network import NetworkStrategy, PokerNetwork, new_network
 from poker_env.cfr.deep.traverse import Strategy, draw_coins, uniform, walk
 from poker_env.cfr.mccfr import Identity
@@ -58,8 +59,8 @@ class DeepCFR:
     iteration t weighing t (linear CFR). Advantages are learned as shares of the pot, which regret matching can't tell.
     """
 
-    def __init__(self, game: DeepGame, plan: Plan, seed: int, device: str = "cpu") -> None:
-        self.game, self.plan, self._device = game, plan, torch.device(device)
+    def __init__(self, game: DeepGame, plan: Plan, seed: int, device: torch.device) -> None:
+        self.game, self.plan, self._device = game, plan, device
         self._rng = np.random.default_rng(seed)
         shape = (plan.capacity, game.deck.length, game.n_actions)
         self.advantages = (Memory(*shape), Memory(*shape))
@@ -85,7 +86,8 @@ class DeepCFR:
             found.regrets.targets[:] /= self.game.pots[found.regrets.nodes][:, None]
             self.advantages[seat].add(found.regrets, iteration, self._rng)
             self.played.add(found.played, iteration, self._rng)
-            network = self._learn(self.advantages[seat], self.plan.steps, average=False)
+            lesson = self._lesson(self.advantages[seat])
+            network = self._learn(lesson, self.plan.steps, average=False)
             self._networks[seat] = network
             self._strategies[seat] = NetworkStrategy(self.game, network, average=False)
         self.iterations = iteration
@@ -97,45 +99,58 @@ class DeepCFR:
         """
         if not len(self.played):
             raise ValueError("no iteration has been made")
-        return self._learn(self.played, self.plan.final_steps, average=True, report=report)
+        return self._learn(self._lesson(self.played), self.plan.final_steps, average=True, report=report)
+
+    def _lesson(self, memory: Memory) -> Lesson:
+        """A memory's; small games' information states are few, so that each step can look at them all."""
+        lesson = memory.lesson()
+        return lesson.merged() if self.game.config is None else lesson
 
     def _learn(
-        self, memory: Memory, steps: int, average: bool, report: Callable[[float], None] = lambda share: None
+        self, lesson: Lesson, steps: int, average: bool, report: Callable[[float], None] = lambda share: None
     ) -> PokerNetwork:
-        """A new network fitted to a memory: to probabilities by cross-entropy, else to advantages by squares."""
+        """A new network fitted to a lesson: to probabilities by cross-entropy, else to advantages by squares."""
         network = new_network(self.game, self.plan.width, int(self._rng.integers(2**62))).to(self._device)
         parameters = list(network.parameters())
         optimizer = torch.optim.Adam(parameters, lr=self.plan.learning_rate, fused=True)
-        betting = torch.from_numpy(self.game.betting).to(self._device)
-        legal = torch.from_numpy(self.game.legal).to(self._device)
-        count = len(memory)
-        weights = memory.iterations[:count] / memory.iterations[:count].mean()
-        scale = float(np.sqrt(np.mean(memory.targets[:count] ** 2, dtype=np.float64))) or 1.0
-        for step in range(steps):
-            rows = self._rng.integers(count, size=min(self.plan.batch, count))
-            nodes, cards, targets, weight = (
-                torch.from_numpy(part).to(self._device)
-                for part in (
-                    memory.nodes[rows].astype(np.int64),
-                    memory.cards[rows].astype(np.int64),
-                    memory.targets[rows],
-                    weights[rows].astype(np.float32),
-                )
-            )
-            found = network(cards, betting[nodes])
+        scale = 1.0 if average else float(np.sqrt(np.mean(lesson.targets**2, dtype=np.float64))) or 1.0
+        batches = self._batches(lesson, steps)
+        for step, (betting, cards, legal, targets, weights) in enumerate(batches):
+            found = network(cards, betting)
             if average:
-                likely = functional.log_softmax(found.masked_fill(~legal[nodes], -torch.inf), dim=1)
-                errors = -(targets * likely.masked_fill(~legal[nodes], 0)).sum(dim=1)
+                likely = functional.log_softmax(found.masked_fill(~legal, -torch.inf), dim=1)
+                errors = -(targets * likely.masked_fill(~legal, 0)).sum(dim=1)
             else:
-                errors = ((found - targets / scale).masked_fill(~legal[nodes], 0) ** 2).sum(dim=1)
+                errors = ((found - targets / scale).masked_fill(~legal, 0) ** 2).sum(dim=1)
             optimizer.zero_grad()
-            (weight * errors).mean().backward()
+            (weights * errors).mean().backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             for group in optimizer.param_groups:  # down to nothing, so that the last batches don't shake it
                 group["lr"] = self.plan.learning_rate * (1 - step / steps)
             optimizer.step()
             report((step + 1) / steps)
         return network.requires_grad_(False)
+
+    def _batches(self, lesson: Lesson, steps: int) -> Iterator[tuple[torch.Tensor, ...]]:
+        """For each step betting, cards, legal actions, targets and weights: of random rows, or all there are."""
+
+        def tensors(rows: np.ndarray | slice) -> tuple[torch.Tensor, ...]:
+            nodes = lesson.nodes[rows]
+            parts = (
+                self.game.betting[nodes],
+                lesson.cards[rows].astype(np.int64),
+                self.game.children[nodes] >= 0,
+                lesson.targets[rows],
+                lesson.weights[rows],
+            )
+            return tuple(torch.from_numpy(part).to(self._device) for part in parts)
+
+        count = len(lesson.nodes)
+        if count <= self.plan.batch:
+            yield from itertools.repeat(tensors(slice(None)), steps)
+            return
+        for _ in range(steps):
+            yield tensors(self._rng.integers(count, size=self.plan.batch))
 
     def save(self, path: Path, provenance: Provenance, identity: Identity) -> None:
         """Save the run so that `resume` goes on as if it had never stopped.

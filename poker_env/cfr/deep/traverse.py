@@ -158,7 +158,7 @@ def _collect(
     winners: np.ndarray,
     seat: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n,) of a level's rows to `seat` in chips, from those of the level `below`, and its regrets (n, actions)."""
+    """Values (n,) of a level's rows to `seat` in chips, from those of the level `below`; its regrets (n, actions)."""
     n, n_actions = probabilities.shape
     values, regrets = np.zeros(n), np.zeros((n, n_actions))
     for row in range(n):
