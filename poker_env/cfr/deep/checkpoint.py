@@ -93,7 +93,7 @@ def read_record(path: Path) -> dict[str, Any]:
         Game(**record["game"])
         return record
     except pickle.UnpicklingError as error:
-        if "unsupported" in str(error).lower():
+        if "unsupported global" in str(error).lower():
             raise UserError(f"{path} is refused: beside weights it holds code, which would run when opened") from error
         raise UserError(f"{path} is damaged or no network of this project") from error
     except Exception as error:  # zip, pickle, lookups: whatever a damaged file makes them raise, it is the user's file
