@@ -35,9 +35,9 @@ from poker_env.errors import UserError, first_line
 from poker_env.evaluation.lbr_report import lbr_summary
 from poker_env.files import write_atomically
 from poker_env.games import Game, make_game
-from poker_env.knowledge.ranges import BlueprintRanges
+from poker_env.knowledge.ranges import BlueprintRanges, range_policy_of
 from poker_env.parallel import available_cores, progress_bars
-from poker_env.players.cfr import NETWORK_SUFFIX
+from poker_env.players.cfr import NETWORK_SUFFIX, CFRPlayer
 from recipes.cli import Parser, bucket_counts, run
 
 if TYPE_CHECKING:  # torch: not for the others
@@ -215,6 +215,7 @@ def solve_deep(game: Game, options: argparse.Namespace, command: str) -> Network
         from poker_env.cfr.deep.network import NetworkStrategy
         from poker_env.cfr.deep.small_games import tabulate
         from poker_env.cfr.deep.solver import PLANS, DeepCFR
+        from poker_env.cfr.playing.network_strategy import TranslatedStrategy
     except ImportError as error:
         raise UserError(f"--algorithm {DEEP} takes torch: pip install 'exploitative-poker[train]'") from error
     torch.set_num_threads(options.cores)
@@ -242,9 +243,13 @@ def solve_deep(game: Game, options: argparse.Namespace, command: str) -> Network
     provenance = provenance_of(options, command, solver.iterations, progress.seconds)
     settings: dict[str, object] = {"parameters": sum(weights.numel() for weights in network.parameters())}
     settings |= asdict(plan) | {"device": str(options.device), "decisions": solver.decisions}
-    if not holdem:
-        strategy = tabulate(deep, NetworkStrategy(deep, network, average=True))
-        settings |= {"exploitability": strategy.exploitability(game), "infosets": len(strategy.table)}
+    average = NetworkStrategy(deep, network, average=True)
+    if holdem:
+        player = CFRPlayer(str(options.output), TranslatedStrategy(deep, average), "")
+        settings["lbr"] = lbr_summary(game, range_policy_of(player))
+    else:
+        table = tabulate(deep, average)
+        settings |= {"exploitability": table.exploitability(game), "infosets": len(table.table)}
     return NetworkCheckpoint(deep, network, plan.width, provenance, settings)
 
 

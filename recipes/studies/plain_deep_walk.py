@@ -40,7 +40,7 @@ class PlainWalk:
         hand = number * self._game.n_streets + int(tree.street[node])
         cards = torch.from_numpy(deals.cards[actor, hand : hand + 1].astype(np.int64))
         advantages = self._networks[actor](cards, self._betting[node : node + 1]).numpy()
-        chances = match_regrets(advantages, np.array([node]), self._game.children)[0]
+        chances = match_regrets(advantages * self._game.at_stake[node], np.array([node]), self._game.children)[0]
         legal = np.flatnonzero(children >= 0).tolist()
         if actor != seat:
             passed = np.flatnonzero(np.cumsum(chances) > coins[number, depth])

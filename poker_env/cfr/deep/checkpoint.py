@@ -86,6 +86,9 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
+    refused = f"{path} is refused: beside weights it holds code, which would run when opened"
+    if _first_byte(path) == b"\x80":  # a bare pickle, as old versions of PyTorch wrote them
+        raise UserError(refused)
     try:
         record = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(record, dict) or record.get("format") != FORMAT:
@@ -94,7 +97,12 @@ def read_record(path: Path) -> dict[str, Any]:
         return record
     except pickle.UnpicklingError as error:
         if "unsupported global" in str(error).lower():
-            raise UserError(f"{path} is refused: beside weights it holds code, which would run when opened") from error
+            raise UserError(refused) from error
         raise UserError(f"{path} is damaged or no network of this project") from error
     except Exception as error:  # zip, pickle, lookups: whatever a damaged file makes them raise, it is the user's file
         raise UserError(f"{path} is damaged or no network of this project: {first_line(error)}") from error
+
+
+def _first_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1)

@@ -59,8 +59,8 @@ class DeepGame:
     tree: BettingTree
     children: np.ndarray
     """(nodes, actions) int32: the node that each action leads to, -1 where it is illegal."""
-    pots: np.ndarray
-    """(nodes,) float32: chips in the pot."""
+    at_stake: np.ndarray
+    """(nodes, actions) float32: chips that the larger of both players' parts of the pot has after each action."""
     stakes: np.ndarray
     """(nodes,) float32: chips that a hand ending there costs its loser."""
     betting: np.ndarray
@@ -76,14 +76,14 @@ class DeepGame:
             tree, deal = holdem_tree(game, config), deal_holdem
         else:
             tree, deal = (kuhn_tree(game), deal_kuhn) if game.name == "kuhn" else (leduc_tree(game), deal_leduc)
-        contributions = tree.contributions
+        children, contributions = _children(tree), tree.contributions.astype(np.float32)
         return DeepGame(
             game,
             config,
             tree,
-            _children(tree),
-            contributions.sum(axis=1).astype(np.float32),
-            contributions.min(axis=1).astype(np.float32),
+            children,
+            contributions.max(axis=1)[children],
+            contributions.min(axis=1),
             betting_features(tree, game.stack),
             _depth(tree),
             deal,

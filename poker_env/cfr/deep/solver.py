@@ -42,21 +42,24 @@ class Plan:
     """Of the networks' layers."""
     capacity: int
     """Samples in each memory."""
+    warm: bool = False
+    """Whether an advantage network goes on from the last iteration's weights; else it starts anew, as in the paper."""
     learning_rate: float = 1e-3
 
 
 PLANS = {
     "kuhn": Plan(walks=300, steps=150, final_steps=2_000, batch=256, width=32, capacity=200_000),
     "leduc": Plan(walks=1_000, steps=300, final_steps=5_000, batch=512, width=64, capacity=1_000_000),
-    "holdem": Plan(walks=1_000, steps=300, final_steps=5_000, batch=1_024, width=64, capacity=1_000_000),
+    "holdem": Plan(walks=4_000, steps=200, final_steps=4_000, batch=512, width=64, capacity=1_000_000, warm=True),
 }
 
 
 class DeepCFR:
     """An advantage network for each seat, and what the average strategy's network will learn from.
 
-    In an iteration each seat in turn walks the tree, and learns its advantages anew from all its memory, sample of
-    iteration t weighing t (linear CFR). Advantages are learned as shares of the pot, which regret matching can't tell.
+    In an iteration each seat in turn walks the tree, and learns its advantages from all its memory, sample of
+    iteration t weighing t (linear CFR). Advantages are learned as shares of the chips that
+    an action puts at stake: what is noise to an all-in is a lot to a call.
     """
 
     def __init__(self, game: DeepGame, plan: Plan, seed: int, device: torch.device) -> None:
@@ -83,11 +86,12 @@ class DeepCFR:
             coins = draw_coins(self.game, self.plan.walks, self._rng)
             found = walk(self.game, deals, coins, seat, (self._strategies[0], self._strategies[1]))
             self.decisions += found.decisions
-            found.regrets.targets[:] /= self.game.pots[found.regrets.nodes][:, None]
+            found.regrets.targets[:] /= self.game.at_stake[found.regrets.nodes]
             self.advantages[seat].add(found.regrets, iteration, self._rng)
             self.played.add(found.played, iteration, self._rng)
             lesson = self._lesson(self.advantages[seat])
-            network = self._learn(lesson, self.plan.steps, average=False)
+            network = self._new_network(self._networks[seat] if self.plan.warm else None)
+            self._learn(network, lesson, self.plan.steps, average=False)
             self._networks[seat] = network
             self._strategies[seat] = NetworkStrategy(self.game, network, average=False)
         self.iterations = iteration
@@ -99,7 +103,15 @@ class DeepCFR:
         """
         if not len(self.played):
             raise ValueError("no iteration has been made")
-        return self._learn(self._lesson(self.played), self.plan.final_steps, average=True, report=report)
+        network = self._new_network()
+        self._learn(network, self._lesson(self.played), self.plan.final_steps, average=True, report=report)
+        return network
+
+    def _new_network(self, like: PokerNetwork | None = None) -> PokerNetwork:
+        network = new_network(self.game, self.plan.width, int(self._rng.integers(2**62)))
+        if like is not None:
+            network.load_state_dict(like.state_dict())
+        return network.to(self._device)
 
     def _lesson(self, memory: Memory) -> Lesson:
         """A memory's; small games' information states are few, so that each step can look at them all."""
@@ -107,10 +119,14 @@ class DeepCFR:
         return lesson.merged() if self.game.config is None else lesson
 
     def _learn(
-        self, lesson: Lesson, steps: int, average: bool, report: Callable[[float], None] = lambda share: None
-    ) -> PokerNetwork:
-        """A new network fitted to a lesson: to probabilities by cross-entropy, else to advantages by squares."""
-        network = new_network(self.game, self.plan.width, int(self._rng.integers(2**62))).to(self._device)
+        self,
+        network: PokerNetwork,
+        lesson: Lesson,
+        steps: int,
+        average: bool,
+        report: Callable[[float], None] = lambda share: None,
+    ) -> None:
+        """Fit a network to a lesson: to probabilities by cross-entropy, else to advantages by squares."""
         parameters = list(network.parameters())
         optimizer = torch.optim.Adam(parameters, lr=self.plan.learning_rate, fused=True)
         scale = 1.0 if average else float(np.sqrt(np.mean(lesson.targets**2, dtype=np.float64))) or 1.0
@@ -129,7 +145,7 @@ class DeepCFR:
                 group["lr"] = self.plan.learning_rate * (1 - step / steps)
             optimizer.step()
             report((step + 1) / steps)
-        return network.requires_grad_(False)
+        network.requires_grad_(False)
 
     def _batches(self, lesson: Lesson, steps: int) -> Iterator[tuple[torch.Tensor, ...]]:
         """For each step betting, cards, legal actions, targets and weights: of random rows, or all there are."""
