@@ -25,22 +25,22 @@ class PlainWalk:
     @torch.inference_mode()
     def walk(self, deals: Deals, coins: np.ndarray, seat: int) -> None:
         """The same walks as `poker_env.cfr.deep.traverse.walk`, with the same coins."""
-        for number in range(len(deals.winners)):
+        for number in range(len(deals.results)):
             self._visit(deals, coins, seat, number, 0, 0)
 
     def _visit(self, deals: Deals, coins: np.ndarray, seat: int, number: int, node: int, depth: int) -> float:
         tree, children = self._game.tree, self._game.children[node]
         actor = int(tree.actor[node])
         if not tree.n_actions[node]:
-            sign = 1.0 if actor == 1 - seat else -1.0
+            share = 1.0 if actor == 1 - seat else -1.0
             if actor == SHOWDOWN:
-                sign = float(deals.winners[number]) * (1 if seat == 0 else -1)
-            return sign * float(self._game.stakes[node])
+                share = float(deals.results[number, tree.street[node]]) * (1 if seat == 0 else -1)
+            return share * float(self._game.stakes[node])
         self.decisions += 1
         hand = number * self._game.n_streets + int(tree.street[node])
         cards = torch.from_numpy(deals.cards[actor, hand : hand + 1].astype(np.int64))
         advantages = self._networks[actor](cards, self._betting[node : node + 1]).numpy()
-        chances = match_regrets(advantages * self._game.at_stake[node], np.array([node]), self._game.children)[0]
+        chances = match_regrets(advantages, np.array([node]), self._game.children)[0]
         legal = np.flatnonzero(children >= 0).tolist()
         if actor != seat:
             passed = np.flatnonzero(np.cumsum(chances) > coins[number, depth])

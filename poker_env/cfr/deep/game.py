@@ -14,6 +14,8 @@ from poker_env.cfr.tree import FOLD, RAISE, BettingTree, TreeConfig, holdem_tree
 from poker_env.games import Game
 
 NO_CARD = -1
+RUNOUTS = 10
+"""Boards that stand for all that may come when both are all-in: how it ends is most of the noise there is."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class Deals:
 
     cards: np.ndarray
     """(2, deals * streets, cards) int8: the hands that each seat sees, street by street."""
-    winners: np.ndarray
-    """(deals,) int8: 1 where seat 0 has the better hand, -1 seat 1, 0 none."""
+    results: np.ndarray
+    """(deals, streets) float32: of each chip at stake what seat 0 wins (-1 to 1) at a showdown, by the street of the
+    last bet; where cards are still to come, the mean over some ways they may lie."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,6 @@ class DeepGame:
     tree: BettingTree
     children: np.ndarray
     """(nodes, actions) int32: the node that each action leads to, -1 where it is illegal."""
-    at_stake: np.ndarray
-    """(nodes, actions) float32: chips that the larger of both players' parts of the pot has after each action."""
     stakes: np.ndarray
     """(nodes,) float32: chips that a hand ending there costs its loser."""
     betting: np.ndarray
@@ -76,14 +77,12 @@ class DeepGame:
             tree, deal = holdem_tree(game, config), deal_holdem
         else:
             tree, deal = (kuhn_tree(game), deal_kuhn) if game.name == "kuhn" else (leduc_tree(game), deal_leduc)
-        children, contributions = _children(tree), tree.contributions.astype(np.float32)
         return DeepGame(
             game,
             config,
             tree,
-            children,
-            contributions.max(axis=1)[children],
-            contributions.min(axis=1),
+            _children(tree),
+            tree.contributions.min(axis=1).astype(np.float32),
             betting_features(tree, game.stack),
             _depth(tree),
             deal,
@@ -164,7 +163,7 @@ def deal_kuhn(count: int, rng: np.random.Generator) -> Deals:
 
 def kuhn_deals(ranks: np.ndarray) -> Deals:
     """Those with ranks (deals, 2) of the two seats."""
-    return Deals(ranks.T[:, :, None].astype(np.int8), np.sign(ranks[:, 0] - ranks[:, 1]).astype(np.int8))
+    return Deals(ranks.T[:, :, None].astype(np.int8), np.sign(ranks[:, :1] - ranks[:, 1:]).astype(np.float32))
 
 
 def deal_leduc(count: int, rng: np.random.Generator) -> Deals:
@@ -174,28 +173,42 @@ def deal_leduc(count: int, rng: np.random.Generator) -> Deals:
     cards = np.full((2, count, 2, 2), NO_CARD, np.int8)
     cards[0, :, :, 0], cards[1, :, :, 0], cards[:, :, 1, 1] = first[:, None], second[:, None], board
     values = ranks[:, :2] + 3 * (ranks[:, :2] == board[:, None])
-    return Deals(cards.reshape(2, 2 * count, 2), np.sign(values[:, 0] - values[:, 1]).astype(np.int8))
+    results = np.sign(values[:, :1] - values[:, 1:]).astype(np.float32)
+    return Deals(cards.reshape(2, 2 * count, 2), np.repeat(results, 2, axis=1))  # nobody gets all-in before the end
 
 
 def deal_holdem(count: int, rng: np.random.Generator) -> Deals:
     """Deals of hold'em."""
-    cards, winners = np.full((2, count, 4, 7), NO_CARD, np.int8), np.empty(count, np.int8)
-    _deal_holdem(rng.integers(1, 2**63, 1, np.uint64), cards, winners)
-    return Deals(cards.reshape(2, 4 * count, 7), winners)
+    cards, results = np.full((2, count, 4, 7), NO_CARD, np.int8), np.empty((count, 4), np.float32)
+    _deal_holdem(rng.integers(1, 2**63, 1, np.uint64), cards, results)
+    return Deals(cards.reshape(2, 4 * count, 7), results)
 
 
 @njit(cache=True, nogil=True)
-def _deal_holdem(random_state: np.ndarray, cards: np.ndarray, winners: np.ndarray) -> None:
+def _deal_holdem(random_state: np.ndarray, cards: np.ndarray, results: np.ndarray) -> None:
     deck = np.arange(N_CARDS)
-    hand = np.empty(7, np.int64)
-    for deal in range(len(winners)):
+    for deal in range(len(results)):
         shuffle_top(deck, 9, random_state)
         for seat in range(2):
             for street in range(4):
                 cards[seat, deal, street, :2] = deck[2 * seat : 2 * seat + 2]
                 known = street + 2 if street else 0
                 cards[seat, deal, street, 2 : 2 + known] = deck[4 : 4 + known]
-        hand[:] = deck[2:9]
-        second = hand_value(hand)
-        hand[:2] = deck[:2]
-        winners[deal] = np.sign(hand_value(hand) - second)
+        results[deal, 3] = _showdown(deck)
+        for street in range(2, -1, -1):  # the unknown cards are the last ones: what is dealt anew never comes back
+            known = 4 + (street + 2 if street else 0)
+            total = 0.0
+            for _ in range(RUNOUTS):
+                shuffle_top(deck[known:], 9 - known, random_state)
+                total += _showdown(deck)
+            results[deal, street] = total / RUNOUTS
+
+
+@njit(cache=True)
+def _showdown(deck: np.ndarray) -> int:
+    """1 where the first two cards make a better hand with the last five than the next two do, -1 a worse, else 0."""
+    hand = np.empty(7, np.int64)
+    hand[:] = deck[2:9]
+    second = hand_value(hand)
+    hand[:2] = deck[:2]
+    return np.sign(hand_value(hand) - second)

@@ -85,8 +85,7 @@ class NetworkStrategy:
     """A network that won't change any more, as a `Strategy`: betting is looked at once, and cards once a deal."""
 
     def __init__(self, game: DeepGame, network: PokerNetwork, average: bool) -> None:
-        """`average`: its numbers are logits of probabilities; else advantages as shares of `DeepGame.at_stake`, for
-        regret matching."""
+        """`average`: its numbers are logits of probabilities; else advantages, for regret matching."""
         self._game, self._network, self._average = game, network.eval(), average
         self._device = network.head.weight.device
         with torch.inference_mode():
@@ -105,8 +104,6 @@ class NetworkStrategy:
                 if self._average:
                     found = functional.softmax(found.masked_fill(self._illegal[places], -torch.inf), dim=1)
             numbers = found.float().cpu().numpy()
-            if self._average:
-                return numbers
-            return match_regrets(numbers * self._game.at_stake[nodes], nodes, self._game.children)
+            return numbers if self._average else match_regrets(numbers, nodes, self._game.children)
 
         return choose

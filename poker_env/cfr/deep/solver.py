@@ -58,8 +58,7 @@ class DeepCFR:
     """An advantage network for each seat, and what the average strategy's network will learn from.
 
     In an iteration each seat in turn walks the tree, and learns its advantages from all its memory, sample of
-    iteration t weighing t (linear CFR). Advantages are learned as shares of the chips that
-    an action puts at stake: what is noise to an all-in is a lot to a call.
+    iteration t weighing t (linear CFR).
     """
 
     def __init__(self, game: DeepGame, plan: Plan, seed: int, device: torch.device) -> None:
@@ -86,7 +85,6 @@ class DeepCFR:
             coins = draw_coins(self.game, self.plan.walks, self._rng)
             found = walk(self.game, deals, coins, seat, (self._strategies[0], self._strategies[1]))
             self.decisions += found.decisions
-            found.regrets.targets[:] /= self.game.at_stake[found.regrets.nodes]
             self.advantages[seat].add(found.regrets, iteration, self._rng)
             self.played.add(found.played, iteration, self._rng)
             lesson = self._lesson(self.advantages[seat])

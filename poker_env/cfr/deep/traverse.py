@@ -68,7 +68,7 @@ def walk(game: DeepGame, deals: Deals, coins: np.ndarray, seat: int, strategies:
     """
     tree, streets = game.tree, game.n_streets
     choose = [strategy(deals.cards[player]) for player, strategy in enumerate(strategies)]
-    numbers, nodes = np.arange(len(deals.winners)), np.zeros(len(deals.winners), np.int32)
+    numbers, nodes = np.arange(len(deals.results)), np.zeros(len(deals.results), np.int32)
     levels: list[tuple[np.ndarray, ...]] = []
     played: list[Samples] = []
     decisions = 0
@@ -93,7 +93,17 @@ def walk(game: DeepGame, deals: Deals, coins: np.ndarray, seat: int, strategies:
     regrets: list[Samples] = []
     for numbers, nodes, hands, probabilities, first in reversed(levels):
         values, found = _collect(
-            numbers, nodes, probabilities, first, values, game.children, tree.actor, game.stakes, deals.winners, seat
+            numbers,
+            nodes,
+            probabilities,
+            first,
+            values,
+            game.children,
+            tree.actor,
+            game.stakes,
+            deals.results,
+            tree.street,
+            seat,
         )
         rows = np.flatnonzero((tree.actor[nodes] == seat) & (tree.n_actions[nodes] > 0))
         regrets.append(Samples(numbers[rows], nodes[rows], deals.cards[seat][hands[rows]], found[rows]))
@@ -155,7 +165,8 @@ def _collect(
     children: np.ndarray,
     actor: np.ndarray,
     stakes: np.ndarray,
-    winners: np.ndarray,
+    results: np.ndarray,
+    street: np.ndarray,
     seat: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values (n,) of a level's rows to `seat` in chips, from those of the level `below`; its regrets (n, actions)."""
@@ -165,10 +176,10 @@ def _collect(
         node = nodes[row]
         if first[row] == first[row + 1]:
             if actor[node] == SHOWDOWN:
-                sign = winners[numbers[row]] if seat == 0 else -winners[numbers[row]]
+                share = results[numbers[row], street[node]] * (1.0 if seat == 0 else -1.0)
             else:
-                sign = -1 if actor[node] == seat else 1
-            values[row] = sign * stakes[node]
+                share = -1.0 if actor[node] == seat else 1.0
+            values[row] = share * stakes[node]
         elif actor[node] != seat:
             values[row] = below[first[row]]
         else:

@@ -76,7 +76,7 @@ def test_hold_em_deals_show_each_seat_its_own_cards_and_the_better_hand_wins():
         state = HandState(game.game, Deal(deck, 0, 0))
         while not state.done:
             state.apply(1)
-        assert np.sign(state.payoffs[0]) == deals.winners[number]
+        assert np.sign(state.payoffs[0]) == deals.results[number, -1]
 
 
 def test_small_games_deals_have_openspiels_winners():
@@ -94,6 +94,21 @@ def test_small_games_deals_have_openspiels_winners():
             state = HandState(game.game, Deal(deck, 0, 0))
             for action in calls:
                 state.apply(action)
-            assert np.sign(state.payoffs[0]) == deals.winners[number]
+            assert np.sign(state.payoffs[0]) == deals.results[number, -1]
             decks.add(tuple(ranks))
         assert len(decks) == (6 if name == "kuhn" else 24)
+
+
+def test_all_ins_before_the_river_count_by_how_they_may_end():
+    deals = GAMES["holdem"].deal(4_000, np.random.default_rng(2))
+    results = deals.results.astype(float)
+    assert np.abs(results).max() <= 1
+    variances = ((results - results[:, 3:]) ** 2).mean(axis=0)
+    assert variances[0] > variances[1] > variances[2] > variances[3] == 0
+    # Unbiased: what is left over has a mean of 0, whatever the player holds.
+    for street in range(3):
+        left = results[:, 3] - results[:, street]
+        for known in (np.ones(4_000), deals.cards[0, ::4, 0] / 51):
+            assert abs((left * known).mean()) < 4 * (left * known).std() / 4_000**0.5
+    aces = (deals.cards.reshape(2, 4_000, 4, 7)[0, :, 0, :2] // 4 == 12).all(axis=1)
+    assert results[aces, 0].mean() > 0.4

@@ -43,7 +43,6 @@ def test_a_strategy_is_the_network_row_by_row(network, average):
     if average:
         masses = np.exp(found) * legal
     else:
-        found *= GAME.at_stake[nodes]
         masses = np.maximum(found, 0) * legal
         best = found == np.where(legal, found, -np.inf).max(axis=1, keepdims=True)
         masses = np.where(masses.sum(axis=1, keepdims=True) > 0, masses, best)

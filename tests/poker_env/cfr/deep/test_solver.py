@@ -83,7 +83,7 @@ def test_runs_that_cant_be_resumed_are_refused(tmp_path):
             DeepCFR(KUHN, other, 0, CPU).resume(tmp_path / "run", {"seed": 0})
 
 
-def test_advantages_are_shares_of_what_an_action_puts_at_stake():
+def test_what_is_remembered_is_what_walks_find():
     """Facing a bet in Kuhn, a king wins 2 chips by a call and loses 1 by a fold; at first it plays uniformly."""
     solver = DeepCFR(KUHN, replace(SHORT, walks=100), 0, CPU)
     solver.run(_forever, 1)
@@ -91,5 +91,5 @@ def test_advantages_are_shares_of_what_an_action_puts_at_stake():
     facing = (KUHN.tree.contributions[memory.nodes] == (2, 1)).all(axis=1) & (memory.cards[:, 0] == 2)
     facing[len(memory) :] = False
     assert facing.any()
-    # 1.5 more or less than their mean, of 2 chips.
-    assert memory.targets[facing][:, :2] == pytest.approx(np.tile([-0.75, 0.75], (facing.sum(), 1)))
+    assert memory.targets[facing][:, :2] == pytest.approx(np.tile([-1.5, 1.5], (facing.sum(), 1)))
+    assert (memory.iterations[: len(memory)] == 1).all()

@@ -1,6 +1,7 @@
 """Walks in lockstep, against the solver's own traversal and against tabular linear CFR."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,8 @@ def test_regrets_are_those_of_the_solvers_traversal(name, seat):
             regrets[entry : entry + count] = -1e9  # whatever the traversal of the other seat adds
             regrets[entry + rng.integers(count)] = 1e9
     deals = game.deal(20, rng)
+    winners = np.sign(deals.results[:, -1]).astype(np.int8)
+    deals = replace(deals, results=np.tile(winners[:, None], game.n_streets))  # nothing still to come is averaged
     strategy = _table_strategy(game, offsets, regrets)
     found = walk(game, deals, draw_coins(game, 20, rng), seat, (strategy, strategy)).regrets
     own = np.repeat((game.tree.actor == seat) & (game.tree.n_actions > 0), game.tree.n_actions * N_BUCKETS)
@@ -73,7 +76,7 @@ def test_regrets_are_those_of_the_solvers_traversal(name, seat):
         after = regrets.copy()
         dealt = np.ascontiguousarray(buckets[:, number][None]).astype(np.uint16)
         state = np.array([5], np.uint64)
-        traverse(nodes, stakes, dealt, deals.winners[number : number + 1], after, np.zeros_like(after), 0.0, state)
+        traverse(nodes, stakes, dealt, winners[number : number + 1], after, np.zeros_like(after), 0.0, state)
         added = np.zeros(total)
         for row in np.flatnonzero(found.walks == number):
             node = found.nodes[row]
@@ -165,7 +168,7 @@ def test_a_walk_is_the_same_alone_and_among_others(name):
     decisions = 0
     for number in range(8):
         cards = deals.cards.reshape(2, 8, game.n_streets, -1)[:, number]
-        single = type(deals)(cards, deals.winners[number : number + 1])
+        single = type(deals)(cards, deals.results[number : number + 1])
         alone = walk(game, single, coins[number : number + 1], 0, (uniform(game), uniform(game)))
         decisions += alone.decisions
         for one, all_of_them in ((alone.regrets, together.regrets), (alone.played, together.played)):
