@@ -12,6 +12,7 @@
     python recipes/bench.py epoch --json epoch.json
     python recipes/bench.py memory --json memory.json
     python recipes/bench.py table --json table.json
+    python recipes/bench.py deep --json deep.json
 
 solver    iterations per second and core of the solver, against the same traversal written as a plain recursion
 lookup    decisions per second of a blueprint at the table, and milliseconds for the bucket of a hand never seen
@@ -26,6 +27,7 @@ rollout   hands, decisions and tokens per second with a language model, against 
 epoch     seconds of an epoch's hands, credit and update, against the same, with any option of recipes/train.py
 memory    how much of it an epoch takes, by config
 table     hands per second with no model at the table
+deep      decisions per second on Deep CFR's walks, in lockstep against a state at a time
 
 `rollout` and `epoch` take `--against COMMIT`, and then measure that commit too, in turns (docs/performance.md).
 
@@ -72,7 +74,7 @@ from recipes.cli import Parser, run
 from recipes.studies import gradient_noise as variance
 from recipes.studies.interval_coverage import coverage
 from recipes.studies.plain_traversal import Recursion
-from recipes.studies.speed import epoch, memory, rollout, table_alone
+from recipes.studies.speed import deep_walks, epoch, memory, rollout, table_alone
 from recipes.studies.speed.figures import Figure, Figures, lines, records, table
 
 REPEATS = 5
@@ -349,6 +351,7 @@ STUDIES: dict[str, Study] = {
     "epoch": epoch,
     "memory": memory,
     "table": table_alone,
+    "deep": deep_walks,
 }
 """Those with options of their own."""
 

@@ -2,6 +2,7 @@
 
 python recipes/solve.py --game leduc --algorithm cfr+ --iterations 500 --output leduc.npz
 python recipes/solve.py --game holdem --tree fcpa --buckets 1024 --minutes 10 --output holdem.npz
+python recipes/solve.py --game holdem --algorithm deep_cfr --minutes 30 --output deep.pt
 python recipes/solve.py info holdem.npz
 """
 
@@ -13,7 +14,9 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -28,17 +31,28 @@ from poker_env.cfr.leduc import leduc_strategy
 from poker_env.cfr.mccfr import Identity, Solver, require_memory
 from poker_env.cfr.progress import Progress
 from poker_env.cfr.tree import PRESETS, holdem_tree, leduc_tree, tree_config
-from poker_env.errors import UserError
+from poker_env.errors import UserError, first_line
 from poker_env.evaluation.lbr_report import lbr_summary
 from poker_env.files import write_atomically
 from poker_env.games import Game, make_game
-from poker_env.knowledge.ranges import BlueprintRanges
-from poker_env.parallel import available_cores
+from poker_env.knowledge.ranges import BlueprintRanges, range_policy_of
+from poker_env.parallel import available_cores, progress_bars
+from poker_env.players.cfr import NETWORK_SUFFIX, CFRPlayer
 from recipes.cli import Parser, bucket_counts, run
 
-ALGORITHMS = {"kuhn": ("cfr+", "cfr"), "leduc": ("cfr+", "cfr", "mccfr"), "holdem": ("mccfr",)}  # first: the default
-DEFAULT_ITERATIONS = {"cfr": 1_000, "cfr+": 1_000, "mccfr": 8_000_000}  # kuhn and leduc
-DEFAULT_MINUTES = 5.0  # holdem
+if TYPE_CHECKING:  # torch: not for the others
+    import torch
+
+    from poker_env.cfr.deep.checkpoint import NetworkCheckpoint
+
+DEEP = "deep_cfr"
+ALGORITHMS = {  # first: the default
+    "kuhn": ("cfr+", "cfr", DEEP),
+    "leduc": ("cfr+", "cfr", "mccfr", DEEP),
+    "holdem": ("mccfr", DEEP),
+}
+DEFAULT_ITERATIONS = {"cfr": 1_000, "cfr+": 1_000, "mccfr": 8_000_000, DEEP: 100}  # kuhn and leduc
+DEFAULT_MINUTES = {"mccfr": 5.0, DEEP: 30.0}  # holdem
 
 console = Console(soft_wrap=True)
 
@@ -56,14 +70,22 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options, checked."""
     parser = Parser(description=__doc__)
     parser.add_argument("--game", default="holdem", help="kuhn, leduc or holdem[:stack=…,small_blind=…,big_blind=…]")
-    parser.add_argument("--algorithm", help="kuhn: cfr+ or cfr; leduc: mccfr as well; holdem: mccfr")
+    parser.add_argument(
+        "--algorithm", help=f"kuhn: cfr+, cfr or {DEEP}; leduc: mccfr as well; holdem: mccfr or {DEEP}"
+    )
     parser.add_argument("--iterations", type=int, help="stop after so many; few make a weak opponent on purpose")
     parser.add_argument(
-        "--minutes", type=float, help=f"stop after so many; for holdem {DEFAULT_MINUTES:g} if not given"
+        "--minutes",
+        type=float,
+        help=f"stop after so many; for holdem {DEFAULT_MINUTES['mccfr']:g} if not given, or {DEFAULT_MINUTES[DEEP]:g} "
+        f"by {DEEP}, which then takes a little longer to learn the average strategy",
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed and cores give the same strategy")
     parser.add_argument("--output", type=Path, required=True, help="the checkpoint to write, with FILE.json beside it")
-    parser.add_argument("--cores", type=int, default=available_cores(), help="mccfr: threads")
+    parser.add_argument("--cores", type=int, default=available_cores(), help=f"mccfr, {DEEP}: threads")
+    parser.add_argument("--save_minutes", type=float, default=5.0, help="how often to save the run for --resume")
+    parser.add_argument("--resume", action="store_true", help=f"holdem, {DEEP}: go on with the run saved in FILE.run")
+    parser.add_argument("--device", default="cpu", help=f"{DEEP}: where its networks are, such as cuda")
     holdem = parser.add_argument_group("holdem")
     holdem.add_argument("--tree", default="fcpa", help=f"bet sizes: {', '.join(PRESETS)}")
     holdem.add_argument(
@@ -73,8 +95,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="card buckets on flop, turn and river: 1024, or 800,550,450",
     )
     holdem.add_argument("--tremble", type=float, default=0.01, help="how often the opponent plays at random")
-    holdem.add_argument("--save_minutes", type=float, default=5.0, help="how often to save the run for --resume")
-    holdem.add_argument("--resume", action="store_true", help="go on with the run saved in FILE.run")
     options = parser.parse_args(arguments)
     for name in ("iterations", "minutes", "cores", "save_minutes"):
         value = getattr(options, name)
@@ -96,8 +116,16 @@ def solve(options: argparse.Namespace, command: str) -> None:
         raise UserError(
             f"unknown algorithm {options.algorithm!r} for {game.name}: choose one of {', '.join(algorithms)}"
         )
+    if (options.algorithm == DEEP) != (options.output.suffix == NETWORK_SUFFIX):
+        there = "must end" if options.algorithm == DEEP else "can't end"
+        raise UserError(f"--output {options.output} {there} in {NETWORK_SUFFIX}: {DEEP}'s networks do, nothing else")
     check_writable(options.output)
-    checkpoint = solve_holdem(game, options, command) if game.name == "holdem" else solve_small(game, options, command)
+    checkpoint: Checkpoint | NetworkCheckpoint
+    if options.algorithm == DEEP:
+        checkpoint = solve_deep(game, options, command)
+    else:
+        by_game = solve_holdem if game.name == "holdem" else solve_small
+        checkpoint = by_game(game, options, command)
     checkpoint.save(options.output)
     report = report_of(checkpoint, options.output)
     write_atomically(options.output.with_name(options.output.name + ".json"), json.dumps(report, indent=2) + "\n")
@@ -107,7 +135,10 @@ def solve(options: argparse.Namespace, command: str) -> None:
     for setting, bound in (checkpoint.settings.get("lbr") or {}).items():
         error = "" if bound["standard_error"] is None else f" ± {bound['standard_error']:.0f}"
         found += f", lbr:{setting} {bound['mbb_per_hand']:.0f}{error} mbb/hand"
-    console.print(f"{options.output}: {report['infosets']:,} infosets, {report['bytes']:,} bytes{found}")
+    size = (
+        f"{report['infosets']:,} infosets" if report["infosets"] else f"{checkpoint.settings['parameters']:,} weights"
+    )
+    console.print(f"{options.output}: {size}, {report['bytes']:,} bytes{found}")
 
 
 def check_writable(output: Path) -> None:
@@ -139,7 +170,7 @@ def solve_small(game: Game, options: argparse.Namespace, command: str) -> Checkp
 
 def solve_holdem(game: Game, options: argparse.Namespace, command: str) -> Checkpoint:
     """Hold'em, with a run saved beside the output every few minutes."""
-    minutes = DEFAULT_MINUTES if options.minutes is None and options.iterations is None else options.minutes
+    minutes = DEFAULT_MINUTES["mccfr"] if options.minutes is None and options.iterations is None else options.minutes
     config = tree_config(options.tree)
     tree = holdem_tree(game, config)
     buckets = (N_CLASSES, *options.buckets)
@@ -174,6 +205,64 @@ def solve_holdem(game: Game, options: argparse.Namespace, command: str) -> Check
     return blueprint.to_checkpoint(provenance, {**{name: identity[name] for name in ("tremble", "cores")}, "lbr": lbr})
 
 
+def solve_deep(game: Game, options: argparse.Namespace, command: str) -> NetworkCheckpoint:
+    """Any game by networks, with a run saved beside the output every few minutes."""
+    try:
+        import torch
+
+        from poker_env.cfr.deep.checkpoint import NetworkCheckpoint
+        from poker_env.cfr.deep.game import DeepGame
+        from poker_env.cfr.deep.network import NetworkStrategy
+        from poker_env.cfr.deep.small_games import tabulate
+        from poker_env.cfr.deep.solver import PLANS, DeepCFR
+        from poker_env.cfr.playing.network_strategy import TranslatedStrategy
+    except ImportError as error:
+        raise UserError(f"--algorithm {DEEP} takes torch: pip install 'exploitative-poker[train]'") from error
+    torch.set_num_threads(options.cores)
+    holdem, plan = game.name == "holdem", PLANS[game.name]
+    iterations, minutes = options.iterations, options.minutes
+    if iterations is None and minutes is None:
+        iterations, minutes = (None, DEFAULT_MINUTES[DEEP]) if holdem else (DEFAULT_ITERATIONS[DEEP], None)
+    deep = DeepGame.of(game, tree_config(options.tree) if holdem else None)
+    solver = DeepCFR(deep, plan, options.seed, torch_device(options.device))
+    saved_run = options.output.with_name(options.output.name + ".run")
+    identity: Identity = {"game": str(game), "tree": options.tree if holdem else "", "seed": options.seed}
+    identity = {**identity, **asdict(plan)}
+    if options.resume and not saved_run.is_file():
+        raise UserError(f"nothing to resume at {saved_run}: leave --resume out to start")
+    before = solver.resume(saved_run, identity).seconds if options.resume else 0.0
+    with Progress(game.name, iterations, minutes, console, before) as progress:
+
+        def save() -> None:
+            solver.save(saved_run, provenance_of(options, command, solver.iterations, progress.seconds), identity)
+
+        solver.run(saving(progress.keep_going, save, options.save_minutes), iterations)
+        save()
+    with progress_bars(True) as open_bar:
+        network = solver.average_network(open_bar("learning the average strategy"))
+    provenance = provenance_of(options, command, solver.iterations, progress.seconds)
+    settings: dict[str, object] = {"parameters": sum(weights.numel() for weights in network.parameters())}
+    settings |= asdict(plan) | {"device": str(options.device), "decisions": solver.decisions}
+    average = NetworkStrategy(deep, network, average=True)
+    if holdem:
+        player = CFRPlayer(str(options.output), TranslatedStrategy(deep, average), "")
+        settings["lbr"] = lbr_summary(game, range_policy_of(player))
+    else:
+        table = tabulate(deep, average)
+        settings |= {"exploitability": table.exploitability(game), "infosets": len(table.table)}
+    return NetworkCheckpoint(deep, network, plan.width, provenance, settings)
+
+
+def torch_device(name: str) -> torch.device:
+    """PyTorch's device of that name; raises `UserError` when there is none here."""
+    import torch
+
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name} can't be had: {first_line(error)}") from error
+
+
 def saving(keep_going: Callable[[int], bool], save: Callable[[], None], minutes: float) -> Callable[[int], bool]:
     """`keep_going`, which also saves every so many minutes."""
     last = time.monotonic()
@@ -200,7 +289,7 @@ def provenance_of(options: argparse.Namespace, command: str, iterations: int, se
     return Provenance(options.algorithm, iterations, round(seconds, 3), options.seed, command, git_commit())
 
 
-def report_of(checkpoint: Checkpoint, path: Path) -> dict[str, object]:
+def report_of(checkpoint: Checkpoint | NetworkCheckpoint, path: Path) -> dict[str, object]:
     """What FILE.json says about a checkpoint."""
     provenance = checkpoint.provenance
     return {
@@ -224,8 +313,22 @@ def print_info(arguments: Sequence[str]) -> None:
     parser = Parser(description="Print what a checkpoint holds.")
     parser.add_argument("file", type=Path, help="a checkpoint that this script wrote")
     path = parser.parse_args(arguments).file
+    kind, checkpoint = load_network(path) if path.suffix == NETWORK_SUFFIX else load_solved(path)
+    print(json.dumps({"kind": kind, **checkpoint.settings, **report_of(checkpoint, path)}, indent=2))
+
+
+def load_solved(path: Path) -> tuple[str, Checkpoint]:
+    """A checkpoint and its kind."""
     checkpoint = load_checkpoint(path)
-    print(json.dumps({"kind": checkpoint.kind, **checkpoint.settings, **report_of(checkpoint, path)}, indent=2))
+    return checkpoint.kind, checkpoint
+
+
+def load_network(path: Path) -> tuple[str, NetworkCheckpoint]:
+    """A network's checkpoint and its kind."""
+    from poker_env.cfr.deep.checkpoint import NetworkCheckpoint, read_record
+
+    record = read_record(path)
+    return record["kind"], NetworkCheckpoint.from_record(record, path)
 
 
 if __name__ == "__main__":

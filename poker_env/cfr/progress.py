@@ -30,13 +30,13 @@ class Progress:
             bars.TextColumn("{task.description}"),
             bars.BarColumn(),
             bars.TaskProgressColumn(),
-            bars.TextColumn("{task.fields[rate]:,.0f} iterations/s"),
+            bars.TextColumn("{task.fields[rate]} iterations/s"),
             bars.TimeElapsedColumn(),
             bars.TextColumn("ETA"),
             bars.TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._bar.add_task(f"solving {name}", total=1.0, rate=0.0)
+        self._task = self._bar.add_task(f"solving {name}", total=1.0, rate="0")
         self._first: int | None = None
 
     def __enter__(self) -> Progress:
@@ -63,5 +63,5 @@ class Progress:
         if self._seconds is not None:
             shares.append(self.seconds / self._seconds)
         rate = (iterations - self._first) / max(self.seconds - self._seconds_before, 1e-9)
-        self._bar.update(self._task, completed=min(1.0, max(shares)), rate=rate)
+        self._bar.update(self._task, completed=min(1.0, max(shares)), rate=f"{rate:,.{0 if rate > 9 else 2}f}")
         return max(shares) < 1

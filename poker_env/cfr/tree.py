@@ -143,6 +143,11 @@ def holdem_tree(game: Game, config: TreeConfig) -> BettingTree:
     return _build(root, raise_totals, last_street=3, stack=game.stack)
 
 
+def kuhn_tree(game: Game) -> BettingTree:
+    """The tree of Kuhn poker: antes of 1, one round, one bet of 1. Its actions are in the order of OpenSpiel's ids."""
+    return _build(_State(0, 0, (1, 1)), lambda state: [2] if not state.raises else [], 0, stack=game.stack + 1)
+
+
 def leduc_tree(game: Game) -> BettingTree:
     """The tree of Leduc hold'em: antes of 1, two rounds, bets of 2 and 4, at most two a round."""
 

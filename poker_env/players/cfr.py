@@ -26,6 +26,9 @@ OPPONENTS = Path(str(files("poker_env") / "opponents"))
 """Checkpoints shipped with the package: `GAME.npz`, the default `cfr`, and `GAME-NAME.npz`, `cfr:NAME`."""
 
 
+NETWORK_SUFFIX = ".pt"
+
+
 class Strategy(Protocol):
     """What a checkpoint gives: probabilities for decisions."""
 
@@ -67,7 +70,7 @@ class CFRPlayer:
 
     @property
     def blueprint(self) -> Blueprint | None:
-        """The blueprint behind it, whether or not it solves the river again; None in Kuhn, Leduc and of a network."""
+        """The blueprint behind it, whether or not it solves the river again; None of a table or a network."""
         if isinstance(self.strategy, RiverStrategy):
             return self.strategy.blueprint.blueprint
         return self.strategy.blueprint if isinstance(self.strategy, BlueprintStrategy) else None
@@ -95,18 +98,19 @@ class CFRPlayer:
 def load_cfr_player(game: Game, spec_argument: str | None, resolve_river: bool = False) -> CFRPlayer:
     """The player of the spec `cfr` (None: the opponent shipped for the game), `cfr:NAME` (shipped) or `cfr:PATH`.
 
-    With `resolve_river` the river is solved again at the table. Raises `UserError` when there is no such checkpoint,
-    it is damaged, or solved for another game or other stakes, or the game has no river.
+    A path that ends in `.pt` is a network's. With `resolve_river` the river is solved again at the table. Raises
+    `UserError` when there is no such checkpoint, it is damaged, or solved for another game or other stakes, or there
+    is no blueprint to re-solve the river of.
     """
     path = _find(game, spec_argument)
-    solved, strategy = _load_network(path) if path.suffix == ".pt" else _load_solution(path)
+    solved, strategy = _load_network(path) if path.suffix == NETWORK_SUFFIX else _load_solution(path)
     if solved != game:
         stakes = f"use --game {solved}, or " if solved.name == game.name else ""
         raise UserError(f"{path} is a strategy for {solved}, not for {game}: {stakes}solve one with recipes/solve.py")
     name = f"cfr:{spec_argument}" if spec_argument else "cfr"
     if resolve_river:
         if not isinstance(strategy, BlueprintStrategy):
-            lacking = f"{name} is no blueprint" if game.name == "holdem" else f"{game} has none"
+            lacking = f"{name} is a network" if game.name == "holdem" else f"{game} has none"
             raise UserError(f"{name}+river re-solves the river, but {lacking}: take {name}")
         name, strategy = f"{name}+river", RiverStrategy(strategy)
     return CFRPlayer(name, strategy, file_sha256(path))
@@ -141,11 +145,18 @@ def _load_solution(path: Path) -> tuple[Game, Strategy]:
 
 def _load_network(path: Path) -> tuple[Game, Strategy]:
     """What is kept in PyTorch's format: the game, and how it is played."""
-    from poker_env.pokerbot import opponent_file as pokerbot  # torch: for those who open such a file
-
+    try:  # torch: for those who open such a file
+        from poker_env.cfr.deep.checkpoint import NetworkCheckpoint, read_record
+        from poker_env.cfr.playing.network_strategy import strategy_of
+        from poker_env.pokerbot import opponent_file as pokerbot
+    except ImportError as error:
+        raise UserError(f"{path} is a network, which takes torch: pip install 'exploitative-poker[train]'") from error
     content = pokerbot.read_tensors(path)
     if content.get("kind") == pokerbot.KIND:
         return pokerbot.load_opponent(path, content)
-    raise UserError(
-        f"{path} is no player: python recipes/convert.py opponent {path} NEW.pt makes one of an earlier bot's"
-    )
+    if pokerbot.is_original(content):
+        raise UserError(
+            f"{path} is no player: python recipes/convert.py opponent {path} NEW.pt makes one of an earlier bot's"
+        )
+    checkpoint = NetworkCheckpoint.from_record(read_record(path), path)
+    return checkpoint.game, strategy_of(checkpoint)

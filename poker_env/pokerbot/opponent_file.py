@@ -118,6 +118,11 @@ def read_tensors(path: Path) -> dict[Any, Any]:
     return content if isinstance(content, dict) else {type(content).__name__: content}
 
 
+def is_original(content: Mapping[Any, Any]) -> bool:
+    """Whether that program wrote a file."""
+    return "policy_net_state" in content
+
+
 def _starts_as_pickle(path: Path) -> bool:
     """Whether a file isn't even the archive that PyTorch has written since 1.6."""
     with path.open("rb") as file:

@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from poker_env.cfr.blueprint import Blueprint
 from poker_env.cfr.checkpoint import load_checkpoint
@@ -54,6 +56,83 @@ def test_a_small_game_makes_a_checkpoint_and_a_report(tmp_path, game, algorithm,
     assert report["command"] == "python recipes/solve.py " + " ".join(arguments)
     strategy = load_cfr_player(make_game(game), str(output)).strategy
     assert report["exploitability"] == pytest.approx(strategy.exploitability(make_game(game)), abs=1e-5)
+
+
+@pytest.fixture
+def short_plans(monkeypatch):
+    use_short_plans(monkeypatch)
+
+
+def use_short_plans(monkeypatch):
+    """Deep CFR with less of everything."""
+    from poker_env.cfr.deep import solver
+
+    for name, plan in solver.PLANS.items():
+        short = replace(plan, walks=20, steps=4, final_steps=20, batch=32, width=8, capacity=3_000)
+        monkeypatch.setitem(solver.PLANS, name, short)
+    monkeypatch.setattr(solve, "lbr_summary", lambda game, policy: lbr_summary(game, policy, hands=4))
+
+
+@pytest.mark.parametrize("game", ["kuhn", "leduc", "holdem:stack=2000"])
+def test_deep_cfr_makes_a_network_and_a_report(tmp_path, game, short_plans, capsys):
+    output = tmp_path / "x.pt"
+    arguments = [
+        "--game",
+        game,
+        "--algorithm",
+        "deep_cfr",
+        "--iterations",
+        "3",
+        "--cores",
+        "1",
+        "--output",
+        str(output),
+    ]
+    solve.main(arguments)
+    report = _report(output)
+    assert report.keys() >= KEYS
+    assert (report["algorithm"], report["iterations"], report["bytes"]) == ("deep_cfr", 3, output.stat().st_size)
+    player = load_cfr_player(make_game(game), str(output))
+    assert player.sha256 == report["sha256"]
+    if game.startswith("holdem"):
+        assert {setting: bound["hands"] for setting, bound in report["lbr"].items()} == {"fc": 4, "late": 4, "fcpa": 4}
+        assert "weights" in capsys.readouterr().out
+    else:
+        assert report["exploitability"] == pytest.approx(player.strategy.exploitability(make_game(game)), abs=1e-9)
+    capsys.readouterr()
+    solve.main(["info", str(output)])
+    record = json.loads(capsys.readouterr().out)
+    assert (record["kind"], record["walks"], record["game"]) == ("deep_cfr", 20, str(make_game(game)))
+
+
+def test_a_killed_run_of_deep_cfr_goes_on_from_its_last_save(tmp_path, short_plans):
+    output, run = tmp_path / "x.pt", tmp_path / "x.pt.run"
+    options = ["--game", "leduc", "--algorithm", "deep_cfr", "--cores", "1", "--save_minutes", "0.002"]
+    options += ["--output", str(output)]
+    child = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from pytest import MonkeyPatch; from recipes import solve; from test_solve import use_short_plans\n"
+        f"use_short_plans(MonkeyPatch()); solve.main([*{options!r}, '--minutes', '5'])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not run.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+    finally:
+        process.kill()
+        process.wait()
+    assert not output.exists()
+    done = load_checkpoint(run).provenance.iterations
+    assert done > 0
+    solve.main([*options, "--iterations", str(done + 3), "--resume"])
+    straight = tmp_path / "straight.pt"
+    solve.main([*options[:-1], str(straight), "--iterations", str(done + 3)])
+    networks = [torch.load(path, weights_only=True)["network"] for path in (output, straight)]
+    assert all(torch.equal(networks[0][name], networks[1][name]) for name in networks[0])
+    with pytest.raises(UserError, match="its seed is 0, not 3"):
+        solve.main([*options, "--seed", "3", "--resume"])
 
 
 def test_few_iterations_make_a_weak_opponent(tmp_path):
@@ -173,6 +252,12 @@ def test_a_run_of_other_settings_isnt_resumed(tmp_path, quick_holdem):
         (["--tree", "rich", "--buckets", "60000", "--cores", "2", "--output", "x"], "GiB of memory"),
         (["--tremble", "2", "--output", "x"], "--tremble 2.0"),
         (["--resume", "--output", "x"], "nothing to resume"),
+        (["--algorithm", "deep_cfr", "--resume", "--output", "x.pt"], "nothing to resume at x.pt.run"),
+        (["--algorithm", "deep_cfr", "--output", "x.npz"], "--output x.npz must end in .pt"),
+        (["--game", "leduc", "--output", "x.pt"], "--output x.pt can't end in .pt"),
+        (["--algorithm", "deep_cfr", "--device", "tpu9", "--output", "x.pt"], "--device tpu9 can't be had"),
+        (["--algorithm", "deep_cfr", "--tree", "huge", "--output", "x.pt"], "unknown tree preset 'huge'"),
+        (["info", "missing.pt"], "no checkpoint at missing.pt"),
         (["--game", "kuhn", "--output", "/proc/none/x.npz"], "can't write /proc/none"),
         (["--game", "kuhn", "--output", "."], "is a folder"),
         (["info", "missing.npz"], "no checkpoint at missing.npz"),

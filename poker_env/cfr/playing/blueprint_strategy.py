@@ -10,16 +10,10 @@ from poker_env.cards.canonical import canonical_boards, canonical_row, holding_p
 from poker_env.cards.holdings import HOLDINGS, N_HOLDINGS, PREFLOP_CLASSES
 from poker_env.cfr.abstraction.card_abstraction import Abstraction
 from poker_env.cfr.blueprint import SCALE, Blueprint
-from poker_env.cfr.playing.translation import Location, Translator
-from poker_env.games import HOLDEM_CARDS
+from poker_env.cfr.playing.spots import CARD_IDS, Spots
 from poker_env.state import Observation
 
-CARD_IDS = {card: index for index, card in enumerate(HOLDEM_CARDS)}
-_CACHED_SPOTS = 100_000
 _CACHED_BUCKETS = 1_000_000
-
-Spot = list[tuple[int, float, list[int]]]
-"""(node, weight, real actions), for each node that stands for a public state; node -1 for one that just calls."""
 
 Buckets = Callable[[np.ndarray], np.ndarray]
 """Board (card ids) -> buckets (1326,) of all holdings; a blocked one's mean nothing."""
@@ -37,10 +31,9 @@ class BlueprintStrategy:
         self.blueprint = blueprint
         self._find_buckets = lookup or blueprint.abstraction.lookup
         self._range_buckets = buckets or BoardMemory(blueprint.abstraction).lookup_range
-        self._translator = Translator(blueprint.game, blueprint.tree)
+        self._spots = Spots(blueprint.game, blueprint.tree)
         self._offsets, self._n_actions = blueprint.offsets.tolist(), blueprint.tree.n_actions.tolist()
         self._strategy = memoryview(blueprint.strategy.data)
-        self._spots: dict[tuple[int, ...], Spot] = {}
         self._buckets: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
 
     def policies(self, observations: Sequence[Observation]) -> list[dict[int, float]]:
@@ -48,7 +41,7 @@ class BlueprintStrategy:
         policies = []
         for observation, bucket in zip(observations, self._lookup(observations), strict=True):
             policy: dict[int, float] = {}
-            for node, weight, actions in self._spot(observation):
+            for node, weight, actions in self._spots.of(observation):
                 if node < 0:
                     policy[actions[0]] = policy.get(actions[0], 0.0) + weight
                     continue
@@ -68,7 +61,7 @@ class BlueprintStrategy:
         board = np.array([CARD_IDS[card] for card in observation.board], np.int64)
         blocked = np.isin(HOLDINGS, board).any(axis=1)
         buckets = np.where(blocked, 0, self._range_buckets(board)).astype(np.int64)
-        spot = self._spot(observation)
+        spot = self._spots.of(observation)
         legal = sorted({action for _, _, actions in spot for action in actions})
         probabilities = np.zeros((N_HOLDINGS, len(legal)))
         for node, weight, actions in spot:
@@ -81,22 +74,6 @@ class BlueprintStrategy:
                     column += weight / SCALE * self.blueprint.strategy[entries]
         probabilities[blocked] = 0
         return tuple(legal), probabilities
-
-    def _spot(self, observation: Observation) -> Spot:
-        """The nodes for a public state, which the actions so far identify."""
-        key = tuple(move.action for move in observation.moves)
-        spot = self._spots.get(key)
-        if spot is None:
-            if len(self._spots) >= _CACHED_SPOTS:
-                self._spots.clear()
-            spot = self._spots[key] = [
-                self._real(location, weight, observation) for location, weight in self._translator.locate(observation)
-            ]
-        return spot
-
-    def _real(self, location: Location, weight: float, observation: Observation) -> tuple[int, float, list[int]]:
-        actions = self._translator.real_actions(location, observation)
-        return (-1 if location.calls else location.node), weight, actions
 
     def _lookup(self, observations: Sequence[Observation]) -> list[int]:
         """Each observation's bucket, from the cache or all at once by street."""

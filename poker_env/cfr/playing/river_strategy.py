@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from poker_env.cards.holdings import HOLDINGS, N_HOLDINGS, holding_index
-from poker_env.cfr.playing.blueprint_strategy import CARD_IDS, BlueprintStrategy
+from poker_env.cfr.playing.blueprint_strategy import BlueprintStrategy
 from poker_env.cfr.playing.river_game import RIVER, Path, actions_at, node_after, river_tree, solve_river
+from poker_env.cfr.playing.spots import CARD_IDS
 from poker_env.cfr.playing.translation import pseudo_harmonic
 from poker_env.cfr.tree import CALL, RAISE, BettingTree
 from poker_env.games import Deal, Game

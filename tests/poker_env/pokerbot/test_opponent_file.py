@@ -209,7 +209,7 @@ def test_a_file_that_is_no_player_is_refused(files, tmp_path):
     convert_opponent(files["addbbb4"], tmp_path / "mine.pt")
     with pytest.raises(UserError, match="use --game holdem:small_blind=50"):
         make_player(f"cfr:{tmp_path / 'mine.pt'}", make_game("holdem:stack=2000"))
-    with pytest.raises(UserError, match="is no blueprint"):
+    with pytest.raises(UserError, match="is a network"):
         make_player(f"cfr:{tmp_path / 'mine.pt'}+river", HOLDEM)
     content = torch.load(tmp_path / "mine.pt", weights_only=True)
     del content["network"]["policy_head.0.bias"]

@@ -1,0 +1,1 @@
+"""Deep CFR: counterfactual regret minimisation whose regrets and average strategy are neural networks."""

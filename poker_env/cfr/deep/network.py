@@ -1,0 +1,109 @@
+"""The network of Deep CFR: cards and betting in, a number for each action out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from poker_env.cfr.deep.game import NO_CARD, Deck, DeepGame
+from poker_env.cfr.deep.traverse import Choose, match_regrets
+
+
+class CardEmbedding(nn.Module):
+    """Cards as vectors: each is the sum of those of its rank, its suit and itself."""
+
+    def __init__(self, deck: Deck, width: int) -> None:
+        super().__init__()
+        cards = torch.arange(deck.ranks * deck.suits)
+        self.register_buffer("ranks", cards // deck.suits, persistent=False)
+        self.register_buffer("suits", cards % deck.suits, persistent=False)
+        self.card = nn.Embedding(deck.ranks * deck.suits, width)
+        self.rank = nn.Embedding(deck.ranks, width)
+        self.suit = nn.Embedding(deck.suits, width)
+
+    def forward(self, cards: torch.Tensor) -> torch.Tensor:
+        """(n, cards) int64 -> (n, width): a group's sum; `NO_CARD` adds nothing."""
+        table = self.card.weight + self.rank(self.ranks) + self.suit(self.suits)
+        table = torch.cat((torch.zeros_like(table[:1]), table))
+        return functional.embedding(cards - NO_CARD, table).sum(dim=1)
+
+
+class PokerNetwork(nn.Module):
+    """Brown, Lerer, Gross & Sandholm 2019, "Deep Counterfactual Regret Minimization", section 5.1 and appendix C.
+
+    Cards go through three layers, betting through two, both together through three more; the last hidden layer is
+    normalised.
+    """
+
+    def __init__(self, deck: Deck, features: int, actions: int, width: int) -> None:
+        super().__init__()
+        self.deck = deck
+        self.embeddings = nn.ModuleList(CardEmbedding(deck, width) for _ in deck.groups)
+        self.cards = nn.ModuleList(nn.Linear(size, width) for size in (len(deck.groups) * width, width, width))
+        self.betting = nn.ModuleList((nn.Linear(features, width), nn.Linear(width, width)))
+        self.from_cards = nn.Linear(width, width)
+        self.from_betting = nn.Linear(width, width, bias=False)
+        self.trunk = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
+        self.head = nn.Linear(width, actions)
+
+    def forward(self, cards: torch.Tensor, betting: torch.Tensor) -> torch.Tensor:
+        """Cards (n, cards) int64, `NO_CARD` where none is dealt, and betting (n, features) -> (n, actions)."""
+        return self.decide(self.see_cards(cards) + self.see_betting(betting))
+
+    def see_cards(self, cards: torch.Tensor) -> torch.Tensor:
+        """(n, cards) int64 -> (n, width): the cards' part of the first common layer."""
+        groups = cards.split(self.deck.groups, dim=1)
+        seen = torch.cat([embed(group) for embed, group in zip(self.embeddings, groups, strict=True)], dim=1)
+        for layer in self.cards:
+            seen = functional.relu(layer(seen))
+        return self.from_cards(seen)
+
+    def see_betting(self, betting: torch.Tensor) -> torch.Tensor:
+        """(n, features) -> (n, width): the betting's part of the first common layer."""
+        first, second = self.betting
+        seen = functional.relu(first(betting))
+        return self.from_betting(functional.relu(second(seen) + seen))
+
+    def decide(self, seen: torch.Tensor) -> torch.Tensor:
+        """Both parts' sum (n, width) -> (n, actions)."""
+        seen = functional.relu(seen)
+        for layer in self.trunk:
+            seen = functional.relu(layer(seen) + seen)
+        return self.head(functional.layer_norm(seen, seen.shape[1:]))
+
+
+def new_network(game: DeepGame, width: int, seed: int) -> PokerNetwork:
+    """One with random weights, on the CPU; the process's own generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return PokerNetwork(game.deck, game.betting.shape[1], game.n_actions, width)
+
+
+class NetworkStrategy:
+    """A network that won't change any more, as a `Strategy`: betting is looked at once, and cards once a deal."""
+
+    def __init__(self, game: DeepGame, network: PokerNetwork, average: bool) -> None:
+        """`average`: its numbers are logits of probabilities; else advantages, for regret matching."""
+        self._game, self._network, self._average = game, network.eval(), average
+        self._device = network.head.weight.device
+        with torch.inference_mode():
+            self._betting = network.see_betting(torch.from_numpy(game.betting).to(self._device))
+        self._illegal = torch.from_numpy(~game.legal).to(self._device)
+
+    def __call__(self, cards: np.ndarray) -> Choose:
+        """See `Strategy`."""
+        with torch.inference_mode():
+            seen = self._network.see_cards(torch.from_numpy(cards.astype(np.int64)).to(self._device))
+
+        def choose(hands: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                rows, places = (torch.from_numpy(np.asarray(at, np.int64)).to(self._device) for at in (hands, nodes))
+                found = self._network.decide(seen[rows] + self._betting[places])
+                if self._average:
+                    found = functional.softmax(found.masked_fill(self._illegal[places], -torch.inf), dim=1)
+            numbers = found.float().cpu().numpy()
+            return numbers if self._average else match_regrets(numbers, nodes, self._game.children)
+
+        return choose

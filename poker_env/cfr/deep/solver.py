@@ -1,0 +1,216 @@
+"""Deep CFR with external sampling: walks, memories, and networks that learn from them.
+
+Brown, Lerer, Gross & Sandholm 2019, "Deep Counterfactual Regret Minimization", algorithms 1 and 2.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from poker_env.cfr.checkpoint import Checkpoint, Provenance, load_checkpoint
+from poker_env.cfr.deep.game import DeepGame
+from poker_env.cfr.deep.memory import Lesson, Memory
+from poker_env.cfr.deep.network import NetworkStrategy, PokerNetwork, new_network
+from poker_env.cfr.deep.traverse import Strategy, draw_coins, uniform, walk
+from poker_env.cfr.mccfr import Identity
+from poker_env.errors import UserError
+
+RESUME_KIND = "deep_cfr in progress"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of what."""
+
+    walks: int
+    """For each seat in each iteration."""
+    steps: int
+    """Of gradient descent, for each advantage network in each iteration."""
+    final_steps: int
+    """For the strategy network, at the end."""
+    batch: int
+    """Samples in a step."""
+    width: int
+    """Of the networks' layers."""
+    capacity: int
+    """Samples in each memory."""
+    warm: bool = False
+    """Whether an advantage network goes on from the last iteration's weights; else it starts anew, as in the paper."""
+    learning_rate: float = 1e-3
+
+
+PLANS = {
+    "kuhn": Plan(walks=300, steps=150, final_steps=2_000, batch=256, width=32, capacity=200_000),
+    "leduc": Plan(walks=1_000, steps=300, final_steps=5_000, batch=512, width=64, capacity=1_000_000),
+    "holdem": Plan(walks=4_000, steps=200, final_steps=4_000, batch=512, width=64, capacity=1_000_000, warm=True),
+}
+
+
+class DeepCFR:
+    """An advantage network for each seat, and what the average strategy's network will learn from.
+
+    In an iteration each seat in turn walks the tree, and learns its advantages from all its memory, sample of
+    iteration t weighing t (linear CFR).
+    """
+
+    def __init__(self, game: DeepGame, plan: Plan, seed: int, device: torch.device) -> None:
+        self.game, self.plan, self._device = game, plan, device
+        self._rng = np.random.default_rng(seed)
+        shape = (plan.capacity, game.deck.length, game.n_actions)
+        self.advantages = (Memory(*shape), Memory(*shape))
+        self.played = Memory(*shape)
+        self._networks: list[PokerNetwork | None] = [None, None]
+        self._strategies: list[Strategy] = [uniform(game), uniform(game)]
+        self.iterations = 0
+        self.decisions = 0
+        """Visited on all walks."""
+
+    def run(self, keep_going: Callable[[int], bool], limit: int | None = None) -> None:
+        """Iterate while `keep_going(iterations done)`, which is asked before each, up to `limit` in all."""
+        while (limit is None or self.iterations < limit) and keep_going(self.iterations):
+            self._iterate()
+
+    def _iterate(self) -> None:
+        iteration = self.iterations + 1
+        for seat in range(2):
+            deals = self.game.deal(self.plan.walks, self._rng)
+            coins = draw_coins(self.game, self.plan.walks, self._rng)
+            found = walk(self.game, deals, coins, seat, (self._strategies[0], self._strategies[1]))
+            self.decisions += found.decisions
+            self.advantages[seat].add(found.regrets, iteration, self._rng)
+            self.played.add(found.played, iteration, self._rng)
+            lesson = self._lesson(self.advantages[seat])
+            network = self._new_network(self._networks[seat] if self.plan.warm else None)
+            self._learn(network, lesson, self.plan.steps, average=False)
+            self._networks[seat] = network
+            self._strategies[seat] = NetworkStrategy(self.game, network, average=False)
+        self.iterations = iteration
+
+    def average_network(self, report: Callable[[float], None] = lambda share: None) -> PokerNetwork:
+        """The average strategy's network, as logits of probabilities; `report` hears the share that is done.
+
+        Raises `ValueError` before the first iteration.
+        """
+        if not len(self.played):
+            raise ValueError("no iteration has been made")
+        network = self._new_network()
+        self._learn(network, self._lesson(self.played), self.plan.final_steps, average=True, report=report)
+        return network
+
+    def _new_network(self, like: PokerNetwork | None = None) -> PokerNetwork:
+        network = new_network(self.game, self.plan.width, int(self._rng.integers(2**62)))
+        if like is not None:
+            network.load_state_dict(like.state_dict())
+        return network.to(self._device)
+
+    def _lesson(self, memory: Memory) -> Lesson:
+        """A memory's; small games' information states are few, so that each step can look at them all."""
+        lesson = memory.lesson()
+        return lesson.merged() if self.game.config is None else lesson
+
+    def _learn(
+        self,
+        network: PokerNetwork,
+        lesson: Lesson,
+        steps: int,
+        average: bool,
+        report: Callable[[float], None] = lambda share: None,
+    ) -> None:
+        """Fit a network to a lesson: to probabilities by cross-entropy, else to advantages by squares."""
+        parameters = list(network.parameters())
+        optimizer = torch.optim.Adam(parameters, lr=self.plan.learning_rate, fused=True)
+        scale = 1.0 if average else float(np.sqrt(np.mean(lesson.targets**2, dtype=np.float64))) or 1.0
+        batches = self._batches(lesson, steps)
+        for step, (betting, cards, legal, targets, weights) in enumerate(batches):
+            found = network(cards, betting)
+            if average:
+                likely = functional.log_softmax(found.masked_fill(~legal, -torch.inf), dim=1)
+                errors = -(targets * likely.masked_fill(~legal, 0)).sum(dim=1)
+            else:
+                errors = ((found - targets / scale).masked_fill(~legal, 0) ** 2).sum(dim=1)
+            optimizer.zero_grad()
+            (weights * errors).mean().backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            for group in optimizer.param_groups:  # down to nothing, so that the last batches don't shake it
+                group["lr"] = self.plan.learning_rate * (1 - step / steps)
+            optimizer.step()
+            report((step + 1) / steps)
+        network.requires_grad_(False)
+
+    def _batches(self, lesson: Lesson, steps: int) -> Iterator[tuple[torch.Tensor, ...]]:
+        """For each step betting, cards, legal actions, targets and weights: of random rows, or all there are."""
+
+        def tensors(rows: np.ndarray | slice) -> tuple[torch.Tensor, ...]:
+            nodes = lesson.nodes[rows]
+            parts = (
+                self.game.betting[nodes],
+                lesson.cards[rows].astype(np.int64),
+                self.game.children[nodes] >= 0,
+                lesson.targets[rows],
+                lesson.weights[rows],
+            )
+            return tuple(torch.from_numpy(part).to(self._device) for part in parts)
+
+        count = len(lesson.nodes)
+        if count <= self.plan.batch:
+            yield from itertools.repeat(tensors(slice(None)), steps)
+            return
+        for _ in range(steps):
+            yield tensors(self._rng.integers(count, size=self.plan.batch))
+
+    def save(self, path: Path, provenance: Provenance, identity: Identity) -> None:
+        """Save the run so that `resume` goes on as if it had never stopped.
+
+        `identity` is what a resumed run must have in common with it.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        for name, memory in self._memories().items():
+            arrays |= {f"{name}/{column}": array for column, array in memory.to_arrays().items()}
+        for seat, network in enumerate(self._networks):
+            if network is not None:
+                state = network.state_dict().items()
+                arrays |= {f"network {seat}/{name}": tensor.cpu().numpy() for name, tensor in state}
+        settings = {**identity, "random": self._rng.bit_generator.state, "decisions": self.decisions}
+        Checkpoint(RESUME_KIND, self.game.game, provenance, settings, arrays).save(path, compress=False)
+
+    def resume(self, path: Path, identity: Identity) -> Provenance:
+        """Take up a saved run; raises `UserError` when its identity is another, or it isn't whole."""
+        saved = load_checkpoint(path)
+        if saved.kind != RESUME_KIND:
+            raise UserError(f"{path} holds a {saved.kind!r}, no run that can be resumed")
+        for name, value in identity.items():
+            if saved.settings.get(name) != value:
+                raise UserError(f"{path} can't be resumed: its {name} is {saved.settings.get(name)}, not {value}")
+        try:
+            for name, memory in self._memories().items():
+                memory.restore(_part(saved.arrays, name))
+            for seat in range(2):
+                self._restore_network(seat, _part(saved.arrays, f"network {seat}"))
+            self._rng.bit_generator.state = saved.settings["random"]
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise UserError(f"{path} holds no whole run: leave --resume out to start anew") from error
+        self.iterations, self.decisions = saved.provenance.iterations, saved.settings["decisions"]
+        return saved.provenance
+
+    def _memories(self) -> dict[str, Memory]:
+        return {"advantages 0": self.advantages[0], "advantages 1": self.advantages[1], "played": self.played}
+
+    def _restore_network(self, seat: int, arrays: Mapping[str, np.ndarray]) -> None:
+        if not arrays:
+            return
+        network = new_network(self.game, self.plan.width, 0)
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        network = network.to(self._device).requires_grad_(False)
+        self._networks[seat], self._strategies[seat] = network, NetworkStrategy(self.game, network, average=False)
+
+
+def _part(arrays: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}

@@ -1,0 +1,95 @@
+"""Deep CFR from end to end."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from poker_env.cfr.checkpoint import Provenance
+from poker_env.cfr.deep.game import DeepGame
+from poker_env.cfr.deep.network import NetworkStrategy
+from poker_env.cfr.deep.small_games import tabulate
+from poker_env.cfr.deep.solver import PLANS, DeepCFR
+from poker_env.cfr.tree import PRESETS
+from poker_env.errors import UserError
+from poker_env.games import make_game
+
+CPU = torch.device("cpu")
+KUHN, LEDUC = (DeepGame.of(make_game(name)) for name in ("kuhn", "leduc"))
+HOLDEM = DeepGame.of(make_game("holdem:stack=2000"), PRESETS["fcpa"])
+SHORT = replace(PLANS["holdem"], walks=10, steps=3, final_steps=3, batch=16, width=8, capacity=150)
+PROVENANCE = Provenance("deep_cfr", 2, 1.5, 0, "", "")
+
+
+def _forever(iterations):
+    return True
+
+
+def _exploitability(game, solver):
+    return tabulate(game, NetworkStrategy(game, solver.average_network(), average=True)).exploitability(game.game)
+
+
+def test_kuhn_is_nearly_solved_in_twenty_iterations():
+    solver = DeepCFR(KUHN, replace(PLANS["kuhn"], steps=60, final_steps=400), 0, CPU)
+    solver.run(_forever, 20)
+    assert _exploitability(KUHN, solver) < 0.05  # uniform play: 0.46
+
+
+@pytest.mark.slow
+def test_leduc_gets_better_with_iterations():
+    found = []
+    for iterations in (4, 40):
+        solver = DeepCFR(LEDUC, PLANS["leduc"], 1, CPU)
+        solver.run(_forever, iterations)
+        found.append(_exploitability(LEDUC, solver))
+    assert found[1] < 0.25 < 0.4 < found[0]
+
+
+@pytest.mark.parametrize("game", [LEDUC, HOLDEM], ids=["leduc", "holdem"])
+def test_a_resumed_run_is_the_run_that_never_stopped(game, tmp_path):
+    straight, stopped, resumed = (DeepCFR(game, SHORT, 7, CPU) for _ in range(3))
+    straight.run(_forever, 5)
+    stopped.run(_forever, 2)
+    stopped.save(tmp_path / "run", PROVENANCE, {"seed": 7})
+    assert resumed.resume(tmp_path / "run", {"seed": 7}) == PROVENANCE
+    resumed.run(_forever, 5)
+    assert (
+        (resumed.iterations, resumed.decisions) == (straight.iterations, straight.decisions) == (5, straight.decisions)
+    )
+    assert straight.played.seen > SHORT.capacity  # so that what is forgotten is the same, too
+    first, second = straight.average_network().state_dict(), resumed.average_network().state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_another_seed_gives_another_network():
+    states = []
+    for seed in (1, 1, 2):
+        solver = DeepCFR(KUHN, SHORT, seed, CPU)
+        solver.run(_forever, 1)
+        states.append(solver.average_network().state_dict()["head.weight"])
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def test_runs_that_cant_be_resumed_are_refused(tmp_path):
+    solver = DeepCFR(KUHN, SHORT, 0, CPU)
+    solver.run(_forever, 1)
+    solver.save(tmp_path / "run", PROVENANCE, {"seed": 0})
+    with pytest.raises(UserError, match="its seed is 0, not 1"):
+        DeepCFR(KUHN, SHORT, 0, CPU).resume(tmp_path / "run", {"seed": 1})
+    for other in (replace(SHORT, width=9), replace(SHORT, capacity=20)):
+        with pytest.raises(UserError, match="holds no whole run: leave --resume out"):
+            DeepCFR(KUHN, other, 0, CPU).resume(tmp_path / "run", {"seed": 0})
+
+
+def test_what_is_remembered_is_what_walks_find():
+    """Facing a bet in Kuhn, a king wins 2 chips by a call and loses 1 by a fold; at first it plays uniformly."""
+    solver = DeepCFR(KUHN, replace(SHORT, walks=100), 0, CPU)
+    solver.run(_forever, 1)
+    memory = solver.advantages[1]
+    facing = (KUHN.tree.contributions[memory.nodes] == (2, 1)).all(axis=1) & (memory.cards[:, 0] == 2)
+    facing[len(memory) :] = False
+    assert facing.any()
+    assert memory.targets[facing][:, :2] == pytest.approx(np.tile([-1.5, 1.5], (facing.sum(), 1)))
+    assert (memory.iterations[: len(memory)] == 1).all()
