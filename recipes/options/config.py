@@ -119,11 +119,11 @@ class ExploitConfig(GRPOConfig):
     warm_start_player: str | None = field(
         default=None,
         metadata={
-            "help": "a player to imitate before training: any player spec, villain, or lbr, a local best response to "
-            "villain; default, or '' where a config names one: none"
+            "help": "a player to imitate before training: any player spec, villain, lbr, a local best response to "
+            "villain, or hands:PATH, the hero of played hands; default, or '' where a config names one: none"
         },
     )
-    warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its play against villain to learn from"})
+    warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its play to learn from"})
     warm_start_steps: int = field(default=72, metadata={"help": "optimizer steps of the warm start"})
     warm_start_batch_size: int = field(default=16, metadata={"help": "prompts per step and device"})
     warm_start_learning_rate: float = field(default=2e-3, metadata={"help": "its peak; large models want less"})
