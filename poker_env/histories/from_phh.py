@@ -22,8 +22,8 @@ _TITLE = re.compile(r"^\[\s*([^\[\],'\"]+|'[^']*'|\"[^\"]*\")\s*\]\s*$", re.MULT
 
 
 def split_phh(file: str, text: str) -> Iterator[Piece]:
-    """Each hand of a file's text."""
-    titles = list(_TITLE.finditer(text))
+    """Each hand of a file's text; a `.phh` file is one."""
+    titles = list(_TITLE.finditer(text)) if file.lower().endswith(".phhs") else []
     if not titles:
         yield Piece(file, 1, "1", text)
     ends = [*(found.start() for found in titles[1:]), len(text)]

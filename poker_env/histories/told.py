@@ -237,7 +237,7 @@ def _payoff(state: HandState, told: Told, hero_seat: int, collected: tuple[Decim
     if collected is not None:
         shares = [payoff > 0, payoff < 0] if hero_seat == 0 else [payoff < 0, payoff > 0]
         winners = shares if payoff else [True, True]
-        if [amount > 0 for amount in collected] != winners:
+        if [amount != 0 for amount in collected] != winners:
             who = " and ".join(name for name, won in zip(told.names, winners, strict=True) if won)
             raise Broken(f"the pot goes to another player than {who}, who won it")
     return payoff

@@ -79,7 +79,7 @@ def _record(found: Histories, command: str) -> dict[str, Any]:
         },
         "rake": {"raked_hands": found.raked, "mbb_per_hand": round(1000 * float(found.rake) / len(hands), 3)},
         "left_out": {reason: len(places) for reason, places in found.left_out.items()},
-        "broken": len(found.broken),
+        "broken": len(found.broken) or None,
         "hud": habits(hands, game),
         "versions": versions(),
         "command": command,

@@ -34,7 +34,7 @@ def test_what_is_written(converted):
     assert (record["hero"], record["villain"], record["hands"]) == ("Ann", "El: Niño 7", 5)
     assert record["estimates"]["raw"]["mbb_per_hand"] == pytest.approx(1000 * (120 + 1_108 + 5 + 0 + 84) / 10 / 5)
     assert record["rake"] == {"raked_hands": 3, "mbb_per_hand": 2_400}
-    assert record["hud"]["hero"]["all"]["vpip"]["count"] == 4
+    assert record["hud"]["hero"]["all"]["vpip"]["count"] == 3
     assert record["game"] == "holdem, blinds of 5/10, 99.5 to 111 big blinds deep"
     assert len(list(read_hands(converted / "hands.jsonl"))) == 5
     assert len((converted / "left_out.jsonl").read_text().splitlines()) == 4
@@ -55,7 +55,7 @@ def test_the_page_hides_what_was_never_shown(converted):
 def test_what_is_said(tmp_path, capsys):
     main(["hands", str(TEXTS / "cash.txt"), str(TEXTS / "spanish.txt"), "--output", str(tmp_path / "mine")])
     said = capsys.readouterr().out
-    assert "5 hands of Ann against El: Niño 7, 20 decisions" in said
+    assert "5 hands of Ann against El: Niño 7, 14 decisions" in said
     assert "3 pots were raked, by 2,400 mbb/hand in all" in said
     assert "never shown in 2 hands" in said
     assert "left out: 1 (other than two players): " in said and "hand #2400000006" in said
@@ -103,7 +103,7 @@ def test_a_demonstration_is_what_hero_saw_and_did(converted):
     hands = list(read_hands(converted / "hands.jsonl"))
     found = imitable(hands, POT_FRACTIONS, floor=0.0)
     decisions = [(hand, decision) for hand in hands for decision in hand.hero_decisions]
-    assert len(found.decisions) == len(decisions) == 20 and found.illegal == 0
+    assert len(found.decisions) == len(decisions) == 14 and found.illegal == 0
     moved = 0
     for (observation, probabilities), (hand, decision) in zip(found.decisions, decisions, strict=True):
         assert (observation.game, observation.hole) == (hand.game, hand.hole[hand.hero_seat])
@@ -150,7 +150,7 @@ def test_a_warm_start_on_hands(converted, tiny_model_dir, tmp_path, capsys):
     options = ("--warm_start_player", f"hands:{converted}", "--warm_start_hands", "4")
     warm_start(arguments(tiny_model_dir, tmp_path, *options))
     said = " ".join(capsys.readouterr().out.split())
-    assert "14 decisions at" in said and "hero in 4 of the 5 hands" in said and "became the nearest" in said
+    assert "10 decisions at" in said and "hero in 4 of the 5 hands" in said and "became the nearest" in said
     assert load_llm_player(str(tmp_path / "warm_start"), make_game("holdem")).config.game == make_game("holdem")
 
 
