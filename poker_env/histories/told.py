@@ -156,7 +156,8 @@ def _deck(told: Told) -> tuple[int, ...]:
     if twice is not None:
         raise Broken(f"the card {twice} is there twice")
     others = (card for card in HOLDEM_CARDS if card not in known)
-    holes = [card for own in told.hole for card in own or (next(others), next(others))]
+    high_first = (sorted(own, key=HOLDEM_CARDS.index, reverse=True) for own in told.hole)
+    holes = [card for own in high_first for card in own or (next(others), next(others))]
     board = [*told.board, *(next(others) for _ in range(5 - len(told.board)))]
     return tuple(map(HOLDEM_CARDS.index, (*holes, *board)))
 
