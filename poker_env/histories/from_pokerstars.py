@@ -59,12 +59,14 @@ def tell_pokerstars(piece: Piece) -> Told:
     if stakes is None:
         raise LeftOut("another game than no-limit hold'em")
     told = _Text(lines, piece.line)
+    if len(told.players) > 2:
+        raise LeftOut("other than two players")
     if len(told.blinds) < 2:
         missing = next(kind for kind in ("small blind", "big blind") if kind not in told.blinds)
         raise Broken(f"nobody posts the {missing}")
     names = (told.blinds["big blind"][0], told.blinds["small blind"][0])
-    if len({*told.players, *names}) > 2 or names[0] == names[1]:
-        raise LeftOut("other than two players")
+    if names[0] == names[1]:
+        raise LeftOut("straddles and extra blinds")
     if told.button != told.seats[names[BUTTON_SEAT]]:
         raise LeftOut("a button that doesn't post the small blind")
     blinds = (_number(stakes[1]), _number(stakes[2]))
