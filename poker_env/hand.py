@@ -12,6 +12,9 @@ from poker_env.files import write_atomically
 from poker_env.games import Deal, Game
 from poker_env.state import HandState, Move, Observation
 
+UNKNOWN = "??"
+"""In the place of a hole card that was never shown: hands that others' files tell may have some, of villain's."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -70,7 +73,7 @@ class Hand:
     replica: int
     decisions: tuple[Decision, ...]
     hole: tuple[tuple[str, ...], tuple[str, ...]]
-    """Each seat's cards."""
+    """Each seat's cards, both `UNKNOWN` where they weren't shown; any others stand in the deal's deck then."""
     board: tuple[str, ...]
     """Community cards that were dealt."""
     payoff: float
@@ -97,6 +100,10 @@ class Hand:
         """Whether the hand ended with villain's fold."""
         last = self.decisions[-1]
         return last.seat != self.hero_seat and last.move is not None and last.move.kind == "fold"
+
+    def shows(self, seat: int) -> bool:
+        """Whether a seat's cards are known."""
+        return UNKNOWN not in self.hole[seat]
 
     def observations(self, seat: int | None = None) -> list[Observation]:
         """What the player to act knew at each decision, or at each of one seat's."""

@@ -8,10 +8,13 @@
 
     python recipes/convert.py opponent checkpoint_1000.pt mine.pt
 
+    python recipes/convert.py hands history.txt --output mine
+
 `merge` adds the adapter to its base model's weights: the folder loads with transformers alone, and plays as
 `llm:merged`. `dataset` writes hero's decisions of an evaluation as Parquet, for `datasets.load_dataset("decisions")`.
 `shrink` writes the adapter in bfloat16 and without a tokenizer, a player as before. `opponent` makes the player
-`cfr:mine.pt` of a checkpoint of github.com/jonrxu/pokerbot. All write the whole folder or file, or nothing.
+`cfr:mine.pt` of a checkpoint of github.com/jonrxu/pokerbot. `hands` makes records and a
+report of PHH files and PokerStars' texts. All write the whole folder or file, or nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "dataset": dataset_command,
         "shrink": shrink_command,
         "opponent": opponent_command,
+        "hands": hands_command,
     }
     choose_command(commands, argv, __doc__)
 
@@ -98,6 +102,18 @@ def opponent_command(argv: Sequence[str]) -> None:
             "random elsewhere; --by_network takes its policy network instead"
         )
     print(f"{given.player}: player cfr:{given.player} (layout {made.layout.name}{trained}) decides {decides}.")
+
+
+def hands_command(argv: Sequence[str]) -> None:
+    """Read hand histories, and say what was left out."""
+    parser = Parser(description="Read histories of heads-up no-limit hold'em: PHH files and PokerStars' texts.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".phh, .phhs, .txt, or a folder of them")
+    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="a new folder for all of it")
+    parser.add_argument("--hero", metavar="NAME", help="whose decisions they are (default: who is dealt to)")
+    given = parser.parse_args(argv)
+    from recipes.publishing.hand_histories import convert_histories  # matplotlib: not for --help
+
+    print(*convert_histories(given.files, given.output, given.hero), sep="\n")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from rich.console import Console
+from rich.markup import escape
 from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
@@ -49,7 +50,7 @@ from recipes.runs.record import WARM_START
 from recipes.training.batches import cut
 from recipes.training.exact_watch import ExactWatch, describe
 from recipes.training.fitting import FitsIntoMemory
-from recipes.training.imitation import Demonstration, Imitated, examples_of
+from recipes.training.imitation import Demonstration, Imitated, examples_of, hands_played, imitable
 from recipes.training.imitation_loss import Example, divergence
 from recipes.training.processes import (
     everywhere,
@@ -67,6 +68,9 @@ VILLAIN = "villain"
 
 FOLLOWERS = {"lbr": "advice", "lookahead": "lookahead"}
 """What it calls players that know that opponent, on hero's menu: a local best response, and one that sees further."""
+
+HANDS = "hands:"
+"""What a path of played hands begins with: their hero is imitated."""
 
 SEED_OFFSET = 2_000_003
 """The imitated player's decks are neither those of training nor those of evaluation."""
@@ -101,12 +105,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Console) -> None:
     """Save as `folder` an adapter that plays like `config.warm_start_player`; all processes call it together.
 
-    The divergence from that player to hero is minimised over its decisions in hands against villain, with TRL's
-    `SFTTrainer`.
+    The divergence from that player to hero is minimised over its decisions, in hands against villain or in those that
+    it names, with TRL's `SFTTrainer`.
     """
     started = time.monotonic()
-    player = imitated_player(config, villain)
-    decisions = imitated_decisions(config, player, villain)
+    if str(config.warm_start_player).startswith(HANDS):
+        decisions, imitated = played_decisions(config)
+    else:
+        player = imitated_player(config, villain)
+        decisions = imitated_decisions(config, player, villain)
+        imitated = f"{player.name} in {config.warm_start_hands} hands against {villain.name}"
     set_seed(config.seed)
     tokenizer = config.load_tokenizer()
     model, poker = config.load_model(), config.poker()
@@ -116,8 +124,7 @@ def warm_start(config: ExploitConfig, villain: Player, folder: Path, console: Co
 
     examples = examples_of(as_hero(model), decisions)
     console.print(
-        f"[bold]warm start[/]: imitating {player.name} at {len(examples)} prompts"
-        f" ({len(decisions)} decisions in {config.warm_start_hands} hands against {villain.name})"
+        f"[bold]warm start[/]: {len(decisions)} decisions at {len(examples)} prompts, imitating {escape(imitated)}"
     )
     trainer = ImitationTrainer(config, model, tokenizer, examples, [_Progress(console)])
     console.print(str(trainer.memory), soft_wrap=True)
@@ -147,6 +154,32 @@ def imitated_decisions(config: ExploitConfig, player: Player, villain: Player) -
     play(config.make_game(), deals[share.start : share.stop], hero, other if player is villain else villain)
     found = [decision for role in (hero, other) for own in everywhere(role.decisions) for decision in own]
     return sorted(found, key=lambda decision: len(decision[0].moves))
+
+
+def played_decisions(config: ExploitConfig) -> tuple[list[Demonstration], str]:
+    """What the hero of played hands did, and whose and how many hands these are, in words.
+
+    Advice is of the run's game alone. Raises `UserError` where nothing can be imitated.
+    """
+    path, game = Path(str(config.warm_start_player).removeprefix(HANDS)), config.make_game()
+    hands = hands_played(path, game)
+    fitting = [hand for hand in hands if not config.advisor or hand.game == game]
+    if not fitting:
+        raise UserError(
+            f"{path} has no hands of {game}, the one game that advice is for: leave advisor out, or set game"
+        )
+    taken = fitting[: config.warm_start_hands]
+    found = imitable(taken, tuple(config.menu_fractions), config.warm_start_floor)
+    if not found.decisions:
+        raise UserError(f"{path} has no decisions of hero's to imitate in its first {len(taken)} hands")
+    said = [f"hero in {len(taken)} of the {len(hands)} hands of {path}"]
+    if found.moved:
+        said.append(f"{found.moved} bets and raises became the nearest on the menu")
+    if found.illegal:
+        said.append(f"{found.illegal} that named no legal action are left out")
+    if len(fitting) < len(hands):
+        said.append(f"{len(hands) - len(fitting)} hands of other stakes, which there is no advice for, are left out")
+    return sorted(found.decisions, key=lambda decision: len(decision[0].moves)), "; ".join(said)
 
 
 def imitated_player(config: ExploitConfig, villain: Player) -> Player:

@@ -128,6 +128,9 @@ RULES = {
     r"python recipes/push\.py": Run("--base_model some/model --license apache-2.0 --output {out}"),
     r"python recipes/convert\.py merge runs/quickstart/final": Run(),
     r"python recipes/convert\.py dataset runs/judged": Run(),
+    r"python recipes/convert\.py dataset runs/hands": Run(),
+    r"python recipes/convert\.py hands": Run("--output {out}"),
+    r"python recipes/warm_start\.py .*hands:": Run(SHORT, slow=True),
     r"python recipes/convert\.py opponent": Not("`world` has what it makes; tests/poker_env/pokerbot"),
     r"python recipes/serve\.py": Not("serves until it is stopped; tests/recipes/test_serve.py"),
     r"python recipes/play\.py .*--web": Not("serves until it is stopped; tests/recipes/frontends/test_web.py"),
@@ -227,6 +230,7 @@ def world(tiny_model_dir, tmp_path_factory):
         shutil.copy(OPPONENTS / "holdem-small.npz", folder / name)
     torch.save(checkpoint("addbbb4"), folder / "checkpoint_1000.pt")
     convert_opponent(folder / "checkpoint_1000.pt", folder / "mine.pt")
+    shutil.copy(ROOT / "tests" / "poker_env" / "histories" / "texts" / "cash.txt", folder / "history.txt")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
@@ -242,6 +246,7 @@ def world(tiny_model_dir, tmp_path_factory):
             players = f"--hero llm:runs/{name}/final --villain {villain} --output runs/{judged}"
             command = f"{players} --hands 4 --seed 1 --capture none --charts played"
             importlib.import_module("recipes.evaluate").main(command.split())
+        importlib.import_module("recipes.convert").main(["hands", "history.txt", "--output", "runs/hands"])
         yield folder
     for module in ("my_rewards", "my_bots", *PLUGINS):
         sys.modules.pop(module, None)

@@ -46,6 +46,8 @@ class Habit:
 def habits(hands: Sequence[Hand], game: Game) -> dict[str, Any]:
     """Hero's and villain's figures, as JSON: by player (`hero`, `villain`), then for `all` hands and by seat's name.
 
+    Hands of a game may have stakes of their own.
+
     Each figure is `{share, ci95, count, opportunities}`, share and interval None without opportunities. For what they
     mean see `habits_of(game)`. Beside them are `hands`, `aggression_factor` (`{value, bets_and_raises, calls}`; after
     the flop in hold'em, value None without calls) and `action_mix`: by street, the share of the player's `decisions`
@@ -100,12 +102,12 @@ def _figures(game: Game, played: Sequence[tuple[Hand, int]]) -> dict[str, Any]:
     for habit in habits_of(game):
         taken = [took for hand, seat in played for took in habit.opportunities(hand, seat)]
         found[habit.key] = rate(sum(taken), len(taken))
-    decisions = [decision for hand, seat in played for decision in _decisions(hand, seat)]
+    decisions = [(hand.game, decision) for hand, seat in played for decision in _decisions(hand, seat)]
     found["aggression_factor"] = _aggression_factor(
-        [item for item in decisions if item.street or game.name != "holdem"]
+        [item for _, item in decisions if item.street or game.name != "holdem"]
     )
     found["action_mix"] = {
-        street: _action_mix(game, [item for item in decisions if item.street == number])
+        street: _action_mix(game, [(own, item) for own, item in decisions if item.street == number])
         for number, street in enumerate(game.streets)
     }
     return found
@@ -117,8 +119,9 @@ def _aggression_factor(decisions: Sequence[Decision]) -> dict[str, Any]:
     return {"value": aggressive / calls if calls else None, "bets_and_raises": aggressive, "calls": calls}
 
 
-def _action_mix(game: Game, decisions: Sequence[Decision]) -> dict[str, Any]:
-    counts = Counter(action_name(game, decision) for decision in decisions)
+def _action_mix(game: Game, decisions: Sequence[tuple[Game, Decision]]) -> dict[str, Any]:
+    """Each decision comes with its hand's game, whose stack says what is all-in."""
+    counts = Counter(action_name(own, decision) for own, decision in decisions)
     actions = {action: rate(counts[action], len(decisions)) for action in actions_of(game)}
     return {"decisions": len(decisions), "actions": actions}
 

@@ -3,7 +3,7 @@
 Seats keep their numbers: PHH too calls the big blind its first player and the button its second one heads-up. A hand
 that ended with an answer that named no legal action is written as a fold. Where checking was free, pokerkit takes such
 a fold in cash games (with a warning) and PHH files are read as cash games, so the payoffs stay the same. At showdown
-both players show their cards, the loser too.
+both players show their cards, the loser too, unless they aren't known.
 PHH: Kim 2024, "Recording and Describing Poker Hands", https://phh.readthedocs.io.
 """
 
@@ -60,7 +60,10 @@ def _actions(hand: Hand) -> list[str]:
         actions += [f"p{item.seat + 1} {_verb(hand, item)}" for item in decisions_on(hand, street)]
     if hand.showdown:
         first = first_to_show(hand)
-        actions += [f"p{seat + 1} sm {''.join(hand.hole[seat])}" for seat in (first, 1 - first)]
+        actions += [
+            f"p{seat + 1} sm {''.join(hand.hole[seat])}" if hand.shows(seat) else f"p{seat + 1} sm"
+            for seat in (first, 1 - first)
+        ]
         actions += [_dealt(hand, later) for later in range(street + 1, len(hand.game.streets))]
     return actions
 

@@ -121,10 +121,7 @@ def _end(hand: Hand, names: list[str]) -> list[str]:
     pot = contested_pot(hand)
     if hand.showdown:
         first = first_to_show(hand)
-        shown = [
-            f"{names[seat]}: shows [{' '.join(hand.hole[seat])}] ({made_hand(hand.hole[seat], hand.board)})"
-            for seat in (first, 1 - first)
-        ]
+        shown = [f"{names[seat]}: {_shown(hand, seat)}" for seat in (first, 1 - first)]
         return [
             "*** SHOW DOWN ***",
             *shown,
@@ -136,12 +133,20 @@ def _end(hand: Hand, names: list[str]) -> list[str]:
     return [*returned, f"{names[winner]} collected ${pot} from pot", f"{names[winner]}: doesn't show hand"]
 
 
+def _shown(hand: Hand, seat: int) -> str:
+    if not hand.shows(seat):
+        return "mucks hand"
+    return f"shows [{' '.join(hand.hole[seat])}] ({made_hand(hand.hole[seat], hand.board)})"
+
+
 def _fate(hand: Hand, seat: int) -> str:
     last = hand.decisions[-1]
     if not hand.showdown:
         if seat != last.seat:
             return f"collected (${contested_pot(hand)})"
         return "folded before Flop" if last.street == 0 else f"folded on the {hand.game.streets[last.street]}"
+    if not hand.shows(seat):
+        return "mucked"
     result = f"and won (${_won(hand, seat)})" if seat in _winners(hand) else "and lost"
     return f"showed [{' '.join(hand.hole[seat])}] {result} with {made_hand(hand.hole[seat], hand.board)}"
 

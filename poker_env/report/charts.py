@@ -29,18 +29,18 @@ _UNSEEN = "#e6e6e6"
 _POT_EDGES = (0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)  # big blinds
 
 
-def winnings_chart(hands: Sequence[Hand], values: Mapping[str, np.ndarray]) -> bytes:
+def winnings_chart(hands: Sequence[Hand], values: Mapping[str, np.ndarray], per_deck: int = 2) -> bytes:
     """The win rate so far with its 95 % band, and chips won so far, with and without showdown.
 
-    `hands` come in pairs that share a deck; the pair is the sampling unit. `values` are mbb of each hand (hands,) by
-    the name of the estimator.
+    `hands` come in pairs that share a deck, or each with its own (`per_deck` 1); the deck is the sampling unit.
+    `values` are mbb of each hand (hands,) by the name of the estimator.
     """
     figure = _figure(11, 4.2)
     rate_axes, won_axes = figure.subplots(1, 2)
     payoffs = np.array([hand.payoff_bb for hand in hands])
     ends = [0.0]  # of the bands once they have settled: earlier ones would set the scale
     for name, mbb in values.items():
-        after, mean, low, high = _running_mean(mbb)
+        after, mean, low, high = _running_mean(mbb, per_deck)
         rate_axes.fill_between(after, low, high, alpha=0.2, linewidth=0)
         rate_axes.plot(after, mean, label=name)
         settled = len(after) // 3
@@ -65,12 +65,12 @@ def winnings_chart(hands: Sequence[Hand], values: Mapping[str, np.ndarray]) -> b
     return _png(figure)
 
 
-def _running_mean(mbb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _running_mean(mbb: np.ndarray, per_deck: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Hands played, and after so many the mean and both ends of its 95 % interval, as `estimate` has them.
 
     The first twentieth is left out.
     """
-    decks = by_deck(mbb)
+    decks = by_deck(mbb) if per_deck == 2 else mbb
     first = min(max(1, len(decks) // 20), len(decks) - 1)
     units = np.arange(1, len(decks) + 1)
     mean, square, cube = (((decks - decks.mean()) ** power).cumsum() / units for power in (1, 2, 3))
@@ -80,7 +80,7 @@ def _running_mean(mbb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     n = np.maximum(units, 2)
     below, above = margins(np.sqrt(variance * n / (n - 1)), skewness, n)
     mean = mean + decks.mean()
-    return 2 * units[first:], mean[first:], (mean - below)[first:], (mean + above)[first:]
+    return per_deck * units[first:], mean[first:], (mean - below)[first:], (mean + above)[first:]
 
 
 def action_mix_chart(habits: dict[str, Any], game: Game) -> bytes:
@@ -114,7 +114,7 @@ def action_mix_chart(habits: dict[str, Any], game: Game) -> bytes:
 def pot_size_chart(hands: Sequence[Hand]) -> bytes:
     """Where hero's win rate comes from: the part of it won in pots of each size (an uncalled bet left out)."""
     game = hands[0].game
-    pots = np.array([contested_pot(hand) / game.big_blind for hand in hands])
+    pots = np.array([contested_pot(hand) / hand.game.big_blind for hand in hands])
     payoffs = np.array([1000 * hand.payoff_bb for hand in hands])
     if game.name == "holdem":
         within = [(f"{low}-{high}", (pots > low) & (pots <= high)) for low, high in _pot_ranges(pots.max())]

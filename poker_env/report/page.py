@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from poker_env.evaluation.hud import actions_of, habits, habits_of
 from poker_env.evaluation.match import Evaluation
@@ -19,6 +21,7 @@ from poker_env.hand import Hand
 from poker_env.histories.phh import write_phhs
 from poker_env.histories.pokerstars import write_pokerstars
 from poker_env.histories.steps import contested_pot, in_words, steps
+from poker_env.players.base import Player
 from poker_env.report.charts import action_mix_chart, pot_size_chart, preflop_chart, winnings_chart
 from poker_env.report.html import Markup, details, escape, facts, render, table, text, title
 from poker_env.report.preflop import facing_raise, opening
@@ -70,6 +73,20 @@ class Chart:
     """Whether it needs more room than a phone has."""
 
 
+class Played(Protocol):
+    """Hands with something to say of them: a match, or what somebody else has played."""
+
+    @property
+    def game(self) -> Game:
+        """Of the hands; each may have stakes of its own."""
+        ...
+
+    @property
+    def hands(self) -> Sequence[Hand]:
+        """In the order they were played."""
+        ...
+
+
 def write_report(folder: Path, evaluation: Evaluation, record: dict[str, Any], ask_hero: bool = False) -> None:
     """Write `report.html`, its charts as PNG files and, of hold'em, the hands as `hands.phhs` and `hands.txt`.
 
@@ -78,7 +95,9 @@ def write_report(folder: Path, evaluation: Evaluation, record: dict[str, Any], a
     did. Raises `UserError` when the folder can't be written.
     """
     figures = habits(evaluation.hands, evaluation.game)
-    charts = draw_charts(evaluation, figures, ask_hero)
+    values = {"duplicate": evaluation.values["payoff"], evaluation.headline: evaluation.headline_values}
+    hero, villain = evaluation.hero, evaluation.villain
+    charts = draw_charts(evaluation, figures, values, hero=hero, villain=villain, ask_hero=ask_hero)
     for chart in charts:
         write_atomically(folder / f"{chart.name}.png", chart.png)
     if evaluation.game.name == "holdem":
@@ -87,12 +106,24 @@ def write_report(folder: Path, evaluation: Evaluation, record: dict[str, Any], a
     write_atomically(folder / TEMPLATE, page(evaluation, record, figures, charts))
 
 
-def draw_charts(evaluation: Evaluation, figures: dict[str, Any], ask_hero: bool) -> list[Chart]:
-    """The charts that make sense in the game; `figures` are those of `habits`."""
-    game, hands = evaluation.game, evaluation.hands
-    values = {"duplicate": evaluation.values["payoff"], evaluation.headline: evaluation.headline_values}
+def draw_charts(
+    played: Played,
+    figures: dict[str, Any],
+    values: Mapping[str, np.ndarray],
+    per_deck: int = 2,
+    hero: Player | None = None,
+    villain: Player | None = None,
+    ask_hero: bool = False,
+) -> list[Chart]:
+    """The charts that make sense in the game; `figures` are those of `habits`.
+
+    `values` and `per_deck` are those of `winnings_chart`. Of players that are None there is only what they did.
+    """
+    game, hands = played.game, played.hands
     charts = [
-        Chart("winnings", "The win rate so far, and where the chips came from.", winnings_chart(hands, values)),
+        Chart(
+            "winnings", "The win rate so far, and where the chips came from.", winnings_chart(hands, values, per_deck)
+        ),
         Chart("pot_sizes", "What pots of each size add to the win rate.", pot_size_chart(hands)),
         Chart("action_mix", "What hero and villain do on each street.", action_mix_chart(figures, game), wide=True),
     ]
@@ -101,16 +132,16 @@ def draw_charts(evaluation: Evaluation, figures: dict[str, Any], ask_hero: bool)
             ("preflop_open", opening, "First to act on the button."),
             ("preflop_facing_raise", facing_raise, "In the big blind, against the button's opening raise."),
         ):
-            hero = situation(evaluation.hero, True, hands, ask_hero)
-            villain = situation(evaluation.villain, False, hands, False)
-            charts.append(Chart(name, caption, preflop_chart(hero, villain), wide=True))
+            both = situation(hero, True, hands, ask_hero), situation(villain, False, hands, False)
+            charts.append(Chart(name, caption, preflop_chart(*both), wide=True))
     return charts
 
 
-def page(evaluation: Evaluation, record: dict[str, Any], figures: dict[str, Any], charts: Sequence[Chart]) -> str:
+def page(played: Played, record: dict[str, Any], figures: dict[str, Any], charts: Sequence[Chart]) -> str:
     """The page, in itself complete."""
-    game, hands = evaluation.game, evaluation.hands
-    biggest = sorted(range(len(hands)), key=lambda index: (-contested_pot(hands[index]), index))
+    game, hands = played.game, played.hands
+    pots = [contested_pot(hand) / hand.game.big_blind for hand in hands]
+    biggest = sorted(range(len(hands)), key=lambda index: (-pots[index], index))
     replayed = sorted({*biggest[:BIG_POTS], *range(min(FIRST_HANDS, len(hands)))})
     extra = {key: value for key, value in record.items() if key not in _SHOWN and value not in (None, {}, [])}
     sections = [
@@ -149,7 +180,9 @@ def _headline(record: dict[str, Any]) -> Markup:
     elif interval and interval[1] < 0:
         verdict, kind = "Hero loses.", "bad"
     bounds = f"95 % interval: {_signed(interval[0])} to {_signed(interval[1])}. " if interval else ""
-    played = f"{record['hands']:,} hands on {record['deals']:,} decks, seed {record['seed']}"
+    played = f"{record['hands']:,} hands"
+    if record["seed"] is not None:
+        played += f" on {record['deals']:,} decks, seed {record['seed']}"
     name = record["headline"]
     meaning = f" ({ESTIMATORS[name]})" if name in ESTIMATORS else ""
     hashes = [f"{player}: {digest[:12]}…" for player, digest in record.get("checkpoints", {}).items()]
@@ -281,7 +314,8 @@ def _origin(record: dict[str, Any]) -> Markup:
         (key.capitalize(), text(record[key])) for key in ("game", "hero", "villain", "command") if key in record
     ]
     rows += [(f"SHA-256 of {name}", digest) for name, digest in record.get("checkpoints", {}).items()]
-    rows += [("Seed", str(record["seed"])), ("Seconds", text(record.get("seconds")))]
+    rows += [("Seed", str(record["seed"]))] if record["seed"] is not None else []
+    rows += [("Seconds", text(record["seconds"]))] if "seconds" in record else []
     rows.append(("Versions", ", ".join(f"{name} {value}" for name, value in record.get("versions", {}).items())))
     return facts(rows)
 

@@ -39,18 +39,26 @@ class PreflopChart:
         return self.counts @ self.shares / max(1, self.counts.sum())
 
 
-def opening(player: Player, is_hero: bool, hands: Sequence[Hand], ask: bool) -> PreflopChart:
-    """What a player does first on the button; see `_chart` for where that is taken from."""
+def opening(player: Player | None, is_hero: bool, hands: Sequence[Hand], ask: bool) -> PreflopChart:
+    """What a player does first on the button; see `_chart` for where that is taken from.
+
+    Of None there is nothing but the hands, as of a person.
+    """
     seen = [hand for hand in hands if (hand.hero_seat == BUTTON_SEAT) == is_hero]
+    if player is None:
+        return _sampled("open", seen, 0)
     return _chart("open", player, seen, 0, _observe(hands[0].game, []), ask)
 
 
-def facing_raise(player: Player, is_hero: bool, hands: Sequence[Hand], ask: bool) -> PreflopChart:
+def facing_raise(player: Player | None, is_hero: bool, hands: Sequence[Hand], ask: bool) -> PreflopChart:
     """What a player does in the big blind when the button opens with a raise.
 
-    Probabilities are for the size that the button raised to most often, samples for all sizes.
+    Probabilities are for the size that the button raised to most often, samples for all sizes. Of None there is
+    nothing but the hands.
     """
     seen = [hand for hand in hands if (hand.hero_seat == BUTTON_SEAT) != is_hero and hand.decisions[0].aggressive]
+    if player is None:
+        return _sampled("facing a raise", seen, 1)
     sizes = Counter(hand.decisions[0].move.to for hand in seen if hand.decisions[0].move)
     game = hands[0].game
     size = min(sizes, key=lambda to: (-sizes[to], to), default=min(3 * game.big_blind, game.stack))
@@ -78,7 +86,14 @@ def _chart(
         return PreflopChart(title + size, *ranges, "its probabilities")
     if ask and isinstance(player, KnowsItsPolicy):
         return PreflopChart(title + size, *_of_policy(player, observation), "its probabilities, one holding of each")
-    return PreflopChart(title, *_of_samples(seen, place), f"{len(seen):,} decisions")
+    return _sampled(title, seen, place)
+
+
+def _sampled(title: str, seen: Sequence[Hand], place: int) -> PreflopChart:
+    """From decision number `place` of the hands, as far as the cards it was made with are known."""
+    shown = [hand for hand in seen if hand.shows(hand.decisions[place].seat)]
+    hidden = f"the cards shown in {len(shown):,} of " if len(shown) < len(seen) else ""
+    return PreflopChart(title, *_of_samples(shown, place), f"{hidden}{len(seen):,} decisions")
 
 
 def _ranges(player: Player, observation: Observation) -> tuple[np.ndarray, np.ndarray] | None:

@@ -120,10 +120,11 @@ class ExploitConfig(GRPOConfig):
         default=None,
         metadata={
             "help": "a player to imitate before training: any player spec; villain; lbr, a local best response to it; "
-            "or lookahead, which sees further; default, or '' where a config names one: none"
+            "lookahead, which sees further; or hands:PATH, somebody's own hands; default, or '' where a config names "
+            "one: none"
         },
     )
-    warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its play against villain to learn from"})
+    warm_start_hands: int = field(default=2_000, metadata={"help": "hands of its play to learn from"})
     warm_start_steps: int = field(default=72, metadata={"help": "optimizer steps of the warm start"})
     warm_start_batch_size: int = field(default=16, metadata={"help": "prompts per step and device"})
     warm_start_learning_rate: float = field(default=2e-3, metadata={"help": "its peak; large models want less"})

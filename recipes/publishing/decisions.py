@@ -26,28 +26,33 @@ def export_decisions(evaluation: Path, folder: Path) -> int:
     """
     with whole_folder(folder) as temporary:
         try:
-            rows = [row for number, hand, values in _hands(evaluation) for row in decision_rows(number, hand, values)]
-            about = _about(evaluation)
+            record = _record(evaluation)
+            per_deck = record["hands"] // max(1, record["deals"]) if record else 2
+            rows = [
+                row
+                for number, hand, values in _hands(evaluation)
+                for row in decision_rows(number, number // per_deck, hand, values)
+            ]
         except (ValueError, LookupError, TypeError) as error:
             raise UserError(f"{evaluation} is not what evaluate.py writes: {first_line(error)}") from error
         if not rows:
             raise UserError(f"{evaluation} has no decisions of hero's")
         (temporary / "data").mkdir()
         Dataset.from_list(rows).to_parquet(str(temporary / "data" / "train-00000-of-00001.parquet"))
-        write_atomically(temporary / "README.md", _dataset_card(about, rows))
+        write_atomically(temporary / "README.md", _dataset_card(record, rows))
     return len(rows)
 
 
-def decision_rows(number: int, hand: Hand, values: dict[str, float]) -> list[dict[str, Any]]:
+def decision_rows(number: int, deck: int, hand: Hand, values: dict[str, float]) -> list[dict[str, Any]]:
     """Hero's decisions of a hand, each as a row of the dataset.
 
-    `number` is the hand's in its evaluation, `values` are what estimators say it was worth, in mbb.
+    `number` and `deck` are the hand's in its evaluation, `values` are what estimators say it was worth, in mbb.
     """
     last = len(hand.hero_decisions) - 1
     return [
         {
             "hand": number,
-            "deck": number // 2,
+            "deck": deck,
             "decision": index,
             "last": index == last,
             "position": position(hand.game, hand.hero_seat),
@@ -83,26 +88,24 @@ def _hands(evaluation: Path) -> Iterator[tuple[int, Hand, dict[str, float]]]:
         yield number, hand, {"payoff": 1000 * hand.payoff_bb} | (told[number] if told else {})
 
 
-def _about(evaluation: Path) -> tuple[str, str]:
-    """What was evaluated, in words, and the command, as far as that was kept."""
+def _record(evaluation: Path) -> dict[str, Any]:
+    """What was evaluated; empty where that wasn't kept."""
     path = evaluation / "results.json"
-    if not path.exists():
-        return "an evaluation", ""
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return f"`{record['hero']}` against `{record['villain']}`, {record['game']}", str(record["command"])
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return record
 
 
-def _dataset_card(about: tuple[str, str], rows: Sequence[dict[str, Any]]) -> str:
+def _dataset_card(record: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     data = DatasetCardData(
         language=["en"],
         tags=["poker", "reinforcement-learning", "exploitative-poker"],
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
     )
-    what, command = about
-    made = f"\n\n    {command}\n" if command else "\n"
+    what = f"`{record['hero']}` against `{record['villain']}`, {record['game']}" if record else "an evaluation"
+    made = f"\n\n    {record['command']}\n" if record else "\n"
     return (
         f"---\n{data.to_yaml()}\n---\n\n# Poker decisions\n\n{len(rows):,} decisions of hero's: {what}. A row is a "
         "decision: what the model was asked (`prompt`) and answered (`completion`), what that meant at the table, and "
-        "what the hand was worth in mbb (thousandths of a big blind) by each estimator. Hero never saw `villain_hole`."
-        f"{made}"
+        "what the hand was worth in mbb (thousandths of a big blind) by each estimator. Hero never saw "
+        f"`villain_hole`, which is `??` where it was never shown.{made}"
     )

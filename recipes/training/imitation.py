@@ -1,12 +1,19 @@
-"""What a warm start learns from: a player's decisions in self-play, as distributions over hero's answers."""
+"""What a warm start learns from: a player's decisions, as distributions over hero's answers.
+
+They are taken in self-play, or read from hands that somebody has played.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from poker_env.hand import Answer
+from poker_env.errors import UserError
+from poker_env.games import Game
+from poker_env.hand import Answer, Hand, read_hands
 from poker_env.knowledge.exact_value import KnowsItsPolicy
 from poker_env.menu import MenuItem, make_menu
 from poker_env.players.base import Player
@@ -39,10 +46,7 @@ class Imitated:
         answers = []
         for observation, policy in zip(observations, self._policies(observations), strict=True):
             menu = make_menu(observation, self._fractions)
-            probabilities = np.full(len(menu), self._floor / len(menu))
-            for action, probability in policy.items():
-                probabilities[_nearest(menu, action)] += (1 - self._floor) * probability
-            probabilities /= probabilities.sum()
+            probabilities = _on_menu(menu, policy, self._floor)
             self.decisions.append((observation, probabilities))
             draw = np.random.default_rng(observation.coin_seed).choice(len(menu), p=probabilities)
             answers.append(Answer(menu[draw].action))
@@ -53,6 +57,60 @@ class Imitated:
             return self._player.policy(observations)
         actions = [answer.action for answer in self._player.act(observations)]
         return [{} if action is None else {action: 1.0} for action in actions]
+
+
+@dataclass(frozen=True)
+class Imitable:
+    """What hero did in hands that were played."""
+
+    decisions: list[Demonstration]
+    moved: int
+    """Bets and raises of a size that isn't on the menu: the nearest one's demonstration."""
+    illegal: int
+    """Decisions left out, as they named no legal action (a fold where checking was free)."""
+
+
+def imitable(hands: Sequence[Hand], fractions: tuple[float, ...], floor: float) -> Imitable:
+    """Hero's decisions on its menu, in the game of each hand; see `Imitated`."""
+    decisions: list[Demonstration] = []
+    moved = illegal = 0
+    for hand in hands:
+        for observation, decision in zip(hand.observations(hand.hero_seat), hand.hero_decisions, strict=True):
+            if decision.move is None:
+                illegal += 1
+                continue
+            menu, action = make_menu(observation, fractions), decision.move.action
+            moved += action not in [item.action for item in menu]
+            decisions.append((observation, _on_menu(menu, {action: 1.0}, floor)))
+    return Imitable(decisions, moved, illegal)
+
+
+def hands_played(path: Path, game: Game) -> list[Hand]:
+    """The hands of a file of records, or of a folder with `hands.jsonl`.
+
+    Raises `UserError` where there are none, and for those of another game; stakes and stacks may differ.
+    """
+    file = path / "hands.jsonl" if path.is_dir() else path
+    if file.suffix != ".jsonl":
+        raise UserError(
+            f"{path} is no hands.jsonl and no folder with one: python recipes/convert.py hands {path} --output NEW"
+            " makes one of hand histories"
+        )
+    hands = list(read_hands(file))
+    if not hands:
+        raise UserError(f"{file} has no hands to imitate")
+    other = next((hand.game.name for hand in hands if hand.game.name != game.name), None)
+    if other is not None:
+        raise UserError(f"{file} has hands of {other}, and the run's game is {game.name}: set game to {other}")
+    return hands
+
+
+def _on_menu(menu: Sequence[MenuItem], policy: Mapping[int, float], floor: float) -> np.ndarray:
+    """The probability of each item; each of them is picked with the same one `floor` of the time."""
+    probabilities = np.full(len(menu), floor / len(menu))
+    for action, probability in policy.items():
+        probabilities[_nearest(menu, action)] += (1 - floor) * probability
+    return probabilities / probabilities.sum()
 
 
 def _nearest(menu: Sequence[MenuItem], action: int) -> int:

@@ -233,7 +233,7 @@ def test_a_comparison_is_one_table(reports, tmp_path):
 )
 def test_the_verdict_is_the_intervals(reports, tmp_path, monkeypatch, interval, verdict):
     _, evaluation, record = reports["kuhn"]
-    monkeypatch.setattr(report, "draw_charts", lambda *_: [])
+    monkeypatch.setattr(report, "draw_charts", lambda *_, **__: [])
     estimate = {
         "mbb_per_hand": 7.0 if interval is None else sum(interval) / 2,
         "sd": None,
