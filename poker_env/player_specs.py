@@ -24,7 +24,7 @@ from poker_env.games import Game
 from poker_env.menu import POT_FRACTIONS
 from poker_env.players.base import Player
 from poker_env.players.simple import SIMPLE, SimplePlayer
-from poker_env.plugins import Offer, import_callable, offers
+from poker_env.plugins import Offer, import_callable, is_module, offers
 
 if TYPE_CHECKING:  # those who ask for no advice need none of what it takes
     from poker_env.knowledge.advisor import Advisor
@@ -60,7 +60,7 @@ def make_player(spec: str, game: Game) -> Player:
         paths = {offer.name: offer.path for offer in player_offers()}
         if kind in paths:
             return _plugin(spec, paths[kind], game, argument)
-        if colon and argument:
+        if colon and argument and is_module(kind):
             name, _, own = argument.partition(":")
             return _plugin(spec, f"{kind}:{name}", game, own)
     named = (*PLAYER_SPECS, *(offer.name for offer in player_offers()))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,7 @@ def import_callable(path: str, what: str) -> Any:
     Raises `UserError`, which calls it `what`, when it can't be imported or called.
     """
     module_name, _, name = path.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
+    _look_here_too()
     try:
         found = attrgetter(name)(importlib.import_module(module_name))
     except (Exception, SystemExit) as error:  # the module is the user's own: its import may raise anything
@@ -54,6 +54,20 @@ def import_callable(path: str, what: str) -> Any:
     if not callable(found):
         raise UserError(f"can't load {what} {path!r}: {name} is not a function or class")
     return found
+
+
+def is_module(name: str) -> bool:
+    """Whether there is a module of that name, in the current directory too."""
+    _look_here_too()
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # a package that isn't there, or no name at all
+        return False
+
+
+def _look_here_too() -> None:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def failure(error: BaseException) -> str:

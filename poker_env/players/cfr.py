@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -146,17 +147,22 @@ def _load_solution(path: Path) -> tuple[Game, Strategy]:
 def _load_network(path: Path) -> tuple[Game, Strategy]:
     """What is kept in PyTorch's format: the game, and how it is played."""
     try:  # torch: for those who open such a file
-        from poker_env.cfr.deep.checkpoint import NetworkCheckpoint, read_record
+        from poker_env.cfr.deep import checkpoint as networks
         from poker_env.cfr.playing.network_strategy import strategy_of
         from poker_env.pokerbot import opponent_file as pokerbot
     except ImportError as error:
         raise UserError(f"{path} is a network, which takes torch: pip install 'exploitative-poker[train]'") from error
-    content = pokerbot.read_tensors(path)
+    content = {}
+    with suppress(UserError):  # `read_record` says what is wrong with it
+        content = pokerbot.read_tensors(path)
     if content.get("kind") == pokerbot.KIND:
         return pokerbot.load_opponent(path, content)
     if pokerbot.is_original(content):
         raise UserError(
             f"{path} is no player: python recipes/convert.py opponent {path} NEW.pt makes one of an earlier bot's"
         )
-    checkpoint = NetworkCheckpoint.from_record(read_record(path), path)
+    record = networks.read_record(path)
+    if record["kind"] != networks.KIND:
+        raise UserError(f"{path} holds a {record['kind']!r}, no strategy to play: give recipes/solve.py's --output")
+    checkpoint = networks.NetworkCheckpoint.from_record(record, path)
     return checkpoint.game, strategy_of(checkpoint)

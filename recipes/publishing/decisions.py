@@ -91,7 +91,11 @@ def _hands(evaluation: Path) -> Iterator[tuple[int, Hand, dict[str, float]]]:
 def _record(evaluation: Path) -> dict[str, Any]:
     """What was evaluated; empty where that wasn't kept."""
     path = evaluation / "results.json"
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not path.exists():
+        return {}
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("hero", "villain", "game", "command", "hands", "deals"):
+        record[name]
     return record
 
 

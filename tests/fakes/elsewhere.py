@@ -134,8 +134,8 @@ def main(argv):
     import recipes.options.config
     import recipes.train
 
-    load = recipes.options.config.load_model
-    recipes.options.config.load_model = lambda *args, **kwargs: moved(load(*args, **kwargs))
+    load = recipes.options.config.load_shared
+    recipes.options.config.load_shared = lambda *args, **kwargs: moved(load(*args, **kwargs))
     own = TrainingArguments.device
     TrainingArguments.device = property(lambda self: (own.fget(self), ELSEWHERE)[1])
     Accelerator.device = property(lambda self: ELSEWHERE)

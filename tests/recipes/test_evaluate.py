@@ -26,7 +26,8 @@ def test_it_prints_a_table_and_writes_results(tmp_path, capsys):
     assert "duplicate" in capsys.readouterr().out
 
 
-def test_two_evaluations_side_by_side(tmp_path, capsys):
+def test_two_evaluations_side_by_side(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
     common = ["--game", "leduc", "--villain", "cfr", "--hands", "40"]
     evaluate.main([*common, "--hero", "tag", "--output", str(tmp_path / "tag")])
     evaluate.main([*common, "--hero", "call", "--compare", str(tmp_path / "tag"), "--output", str(tmp_path / "call")])

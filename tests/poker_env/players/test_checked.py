@@ -256,8 +256,10 @@ def test_a_path_that_leads_to_no_player_is_refused(bots, spec, message):
 
 
 def test_modules_that_are_not_there_are_named():
-    with pytest.raises(UserError, match=r"can't load player 'no_such_module:Bot': ModuleNotFoundError"):
-        make_player("no_such_module:Bot", HOLDEM)
+    for spec in ("no_such_module:Bot", "no_such.module:Bot", "poker_env.nothing:Bot", "..:Bot", "lbr:fcpa"):
+        with pytest.raises(UserError, match="unknown player") as caught:
+            make_player(spec, HOLDEM)
+        assert repr(spec) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_the_menu_is_legal_for_everyone():

@@ -140,7 +140,7 @@ def test_a_run_against_a_mixture_says_so(tiny_model_dir, tmp_path):
 @pytest.mark.parametrize("start", [train.main, main])
 @pytest.mark.parametrize("villain", ["mix:cfr=1,call=1", "tag"])
 def test_a_villain_without_a_known_policy_is_named_at_once(tiny_model_dir, tmp_path, start, villain, monkeypatch):
-    monkeypatch.setattr("recipes.options.config.load_model", None)
+    monkeypatch.setattr("recipes.options.config.load_shared", None)
     with pytest.raises(UserError) as caught:
         start(arguments(tiny_model_dir, tmp_path, "--advisor", "true", "--villain", villain))
     assert villain in str(caught.value) and "\n" not in str(caught.value)
