@@ -108,7 +108,9 @@ RULES = {
     r"python recipes/evaluate\.py .*--capture": Run("--hands 4"),
     r"python recipes/evaluate\.py .*runs/judged": Run("--hands 4 --seed 1 --capture none --charts played"),
     r"python recipes/evaluate\.py": Run("--hands 4 --capture none --exploitability 0"),
-    r"python recipes/solve\.py --game (kuhn|leduc) --algorithm deep_cfr": Run("--iterations 1 --output {out}.pt"),
+    r"python recipes/solve\.py --game (kuhn|leduc) --algorithm deep_cfr": Run(
+        "--iterations 1 --output {out}.pt", slow=True
+    ),
     r"python recipes/solve\.py .*\w\.pt": Not("minutes of hold'em, or what they make; tests/recipes/test_solve.py"),
     r"python recipes/studies/deep_against_openspiel\.py": Not("takes dm-tree; it has a test of its own"),
     r"python recipes/solve\.py --game (kuhn|leduc)": Run("--iterations 3 --output {out}.npz"),
