@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +120,18 @@ def _load_spiel(game: Game) -> pyspiel.Game:
             "bettingAbstraction": "fullgame",
         },
     )
+
+
+def complete_deck(game: Game, holes: tuple[Sequence[int], Sequence[int]], board: Sequence[int]) -> tuple[int, ...]:
+    """A hand's cards in dealing order, by OpenSpiel's ids, any others in the place of those that aren't known.
+
+    Each seat's cards are all known, or none of them; of the board the first ones are.
+    """
+    known = {*holes[0], *holes[1], *board}
+    others = (card for card in range(len(game.cards)) if card not in known)
+    each = (game.deck_length - game.board_cards[-1]) // 2
+    dealt = [card for own in holes for card in own or itertools.islice(others, each)]
+    return (*dealt, *board, *itertools.islice(others, game.board_cards[-1] - len(board)))
 
 
 @dataclass(frozen=True)

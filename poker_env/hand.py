@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -114,6 +114,20 @@ class Hand:
             if decision.move is not None:
                 state.apply(decision.move.action)
         return seen
+
+    @staticmethod
+    def played(state: HandState, decisions: Sequence[Decision], replica: int = 0) -> Hand:
+        """The record of a hand that is over."""
+        return Hand(
+            game=state.game,
+            deal=state.deal,
+            replica=replica,
+            decisions=tuple(decisions),
+            hole=(state.hole(0), state.hole(1)),
+            board=state.board,
+            payoff=state.payoffs[state.deal.hero_seat],
+            showdown=state.showdown,
+        )
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -152,7 +152,7 @@ def _follower(kind: str, game: Game, argument: str) -> Player:
     After a tilde stands by what share of the pot an action has to be better than another to be taken e times as often
     (0: the best alone), after an at sign which fractions of the pot it may bet.
     """
-    from poker_env.knowledge.advisor import Follower
+    from poker_env.knowledge.advisor import Follower, KnowsValues
 
     found = re.fullmatch(rf"(.+?)(?:~({_NUMBER}))?(?:@({_NUMBER}(?:/{_NUMBER})*))?", argument)
     assert found is not None
@@ -160,11 +160,13 @@ def _follower(kind: str, game: Game, argument: str) -> Player:
     fractions = tuple(map(float, sizes.split("/"))) if sizes else POT_FRACTIONS
     if not all(fractions):
         raise UserError(f"player '{kind}:{argument}': sizes {sizes} must be above 0")
-    source: Any = load_advisor(villain, game)
+    source: KnowsValues
     if kind == "lookahead":
         from poker_env.knowledge.lookahead import Lookahead
 
-        source = Lookahead.about(make_player(villain, game), game, source)
+        source = Lookahead.about(make_player(villain, game), game)
+    else:
+        source = load_advisor(villain, game)
     return Follower(source, fractions, float(softness or 0), f"{kind}:{argument}")
 
 

@@ -59,14 +59,4 @@ class LiveHand:
 
     def finished(self) -> Hand:
         """The record of a hand that is over."""
-        state = self.state
-        return Hand(
-            game=state.game,
-            deal=state.deal,
-            replica=self._replica,
-            decisions=tuple(self.decisions),
-            hole=(state.hole(0), state.hole(1)),
-            board=state.board,
-            payoff=state.payoffs[state.deal.hero_seat],
-            showdown=state.showdown,
-        )
+        return Hand.played(self.state, self.decisions, self._replica)

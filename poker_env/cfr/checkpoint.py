@@ -99,6 +99,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise UserError(f"{path} is damaged or no strategy checkpoint of this project: {first_line(error)}") from error
 
 
+def load_run(path: Path, kind: str, identity: Mapping[str, Any]) -> Checkpoint:
+    """A saved run to be gone on with; raises `UserError` for another kind, or when its identity is another."""
+    saved = load_checkpoint(path)
+    if saved.kind != kind:
+        raise UserError(f"{path} holds a {saved.kind!r}, no run that can be resumed")
+    for name, value in identity.items():
+        if saved.settings.get(name) != value:
+            raise UserError(f"{path} can't be resumed: its {name} is {saved.settings.get(name)}, not {value}")
+    return saved
+
+
 class _PickleError(ValueError):
     pass
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from poker_env.cfr.checkpoint import Checkpoint, Provenance, load_checkpoint
+from poker_env.cfr.checkpoint import Checkpoint, Provenance, load_run
 from poker_env.cfr.traverse import compile_tree, traverse
 from poker_env.cfr.tree import BettingTree
 from poker_env.errors import UserError
@@ -137,12 +137,7 @@ class Solver:
 
     def resume(self, path: Path, identity: Identity) -> Provenance:
         """Take up a saved run; raises `UserError` when its identity is another."""
-        saved = load_checkpoint(path)
-        if saved.kind != RESUME_KIND:
-            raise UserError(f"{path} holds a {saved.kind!r}, no run that can be resumed")
-        for name, value in identity.items():
-            if saved.settings.get(name) != value:
-                raise UserError(f"{path} can't be resumed: its {name} is {saved.settings.get(name)}, not {value}")
+        saved = load_run(path, RESUME_KIND, identity)
         self.regrets[:], self.sums[:] = saved.arrays["regrets"], saved.arrays["sums"]
         self._random[:] = saved.arrays["random"]
         self.iterations = saved.provenance.iterations

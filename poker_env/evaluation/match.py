@@ -19,6 +19,7 @@ from poker_env.evaluation.estimates import Estimate, by_deck, deck_estimate, est
 from poker_env.evaluation.progress_bar import watched
 from poker_env.games import Deal, Game, make_deals
 from poker_env.hand import Decision, Hand
+from poker_env.histories.steps import all_in
 from poker_env.knowledge.exact_value import SMALL_GAMES, ExactReport, exact_report, known_policy
 from poker_env.knowledge.ranges import LONG_RUN
 from poker_env.players.base import Player
@@ -73,9 +74,7 @@ class Evaluation:
     @property
     def action_mix(self) -> dict[str, float]:
         """Share of hero's decisions by `ACTIONS`; a bet or raise of the whole stack counts as all-in alone."""
-        decisions = self._decisions
-        counts = Counter(_action(self.game, decision) for decision in decisions)
-        return {action: counts[action] / max(1, len(decisions)) for action in ACTIONS}
+        return action_shares([action_of(self.game, decision) for decision in self._decisions])
 
     @property
     def estimates(self) -> dict[str, Estimate]:
@@ -289,8 +288,14 @@ def _both_seats(deals: list[Deal]) -> list[Deal]:
     return [seated for deal in deals for seated in (deal, deal.swapped())]
 
 
-def _action(game: Game, decision: Decision) -> str:
+def action_of(game: Game, decision: Decision) -> str:
+    """Which of `ACTIONS` a decision was."""
     if decision.move is None:
         return "illegal"
-    all_in = game.name == "holdem" and decision.aggressive and decision.move.to >= game.stack
-    return "all-in" if all_in else decision.move.kind
+    return "all-in" if decision.aggressive and all_in(game, decision) else decision.move.kind
+
+
+def action_shares(actions: Sequence[str]) -> dict[str, float]:
+    """The share of each of `ACTIONS`."""
+    counts = Counter(actions)
+    return {action: counts[action] / max(1, len(actions)) for action in ACTIONS}

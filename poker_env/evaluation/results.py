@@ -110,13 +110,19 @@ def values_csv(evaluation: Evaluation) -> str:
 
 def summary_table(evaluation: Evaluation) -> Table:
     """An evaluation's win rates for the terminal."""
-    table = Table(title=f"{evaluation.hero.name} against {evaluation.villain.name}\n{evaluation.game}")
+    gains = {f"{name.replace('_', '-')} hands": gain for name, gain in evaluation.gains.items()}
+    title = f"{evaluation.hero.name} against {evaluation.villain.name}\n{evaluation.game}"
+    return rates_table(title, evaluation.headline, evaluation.estimates, {**evaluation.by_seat, **gains})
+
+
+def rates_table(title: str, headline: str, estimates: Mapping[str, Estimate], parts: Mapping[str, Estimate]) -> Table:
+    """Estimates of a win rate, the headline's with an asterisk, then those of parts of the hands, for the terminal."""
+    table = Table(title=title)
     table.add_column("")
     for column in ("mbb/hand", "95 % interval", "sd", "hands"):
         table.add_column(column, justify="right")
-    estimates = {f"{name} *" if name == evaluation.headline else name: e for name, e in evaluation.estimates.items()}
-    gains = {f"{name.replace('_', '-')} hands": gain for name, gain in evaluation.gains.items()}
-    for name, estimate in {**estimates, **evaluation.by_seat, **gains}.items():
+    named = {f"{name} *" if name == headline else name: estimate for name, estimate in estimates.items()}
+    for name, estimate in {**named, **parts}.items():
         sd = "" if estimate.sd is None else f"{estimate.sd:,.0f}"
         interval = "unknown" if estimate.ci95 is None else f"{estimate.ci95[0]:+,.0f} to {estimate.ci95[1]:+,.0f}"
         table.add_row(name, f"{estimate.mbb_per_hand:+,.0f}", interval, sd, f"{estimate.hands:,}")

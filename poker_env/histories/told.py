@@ -7,10 +7,10 @@ those of the rules, before any rake. Cards that weren't shown are `poker_env.han
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from poker_env.games import BIG_BLIND_SEAT, BUTTON_SEAT, HOLDEM_CARDS, Deal, Game
+from poker_env.games import BIG_BLIND_SEAT, BUTTON_SEAT, HOLDEM_CARDS, Deal, Game, complete_deck
 from poker_env.hand import UNKNOWN, Answer, Decision, Hand
 from poker_env.state import CALL, FOLD, HandState
 
@@ -110,7 +110,7 @@ def retell(told: Told, hero_seat: int, scale: int) -> Retold:
     if not told.hole[hero_seat]:
         raise LeftOut("hero's cards aren't shown")
     game = _game(told, scale)
-    state = HandState(game, Deal(_deck(told), hero_seat, seed=0))
+    state = HandState(game, Deal(_deck(game, told), hero_seat, seed=0))
     decisions, put_in = _betting(state, told, scale)
     if not state.done:
         raise Broken("the hand is cut short: it ends before the betting does")
@@ -124,16 +124,7 @@ def retell(told: Told, hero_seat: int, scale: int) -> Retold:
     collected = _collected(told, pot, scale)
     payoff = _payoff(state, told, hero_seat, collected)
     first, second = (state.hole(seat) if told.hole[seat] else (UNKNOWN, UNKNOWN) for seat in (0, 1))
-    hand = Hand(
-        game=game,
-        deal=state.deal,
-        replica=0,
-        decisions=tuple(decisions),
-        hole=(first, second),
-        board=state.board,
-        payoff=payoff,
-        showdown=state.showdown,
-    )
+    hand = replace(Hand.played(state, decisions), hole=(first, second), payoff=payoff)
     return Retold(hand, _rake(told, pot, collected, scale) / game.big_blind)
 
 
@@ -149,17 +140,14 @@ def _game(told: Told, scale: int) -> Game:
     return Game("holdem", small, big, stack)
 
 
-def _deck(told: Told) -> tuple[int, ...]:
-    """All cards in dealing order, any others in the place of those that aren't shown."""
+def _deck(game: Game, told: Told) -> tuple[int, ...]:
+    """See `complete_deck`."""
     known = [*told.hole[0], *told.hole[1], *told.board]
     twice = next((card for card in known if known.count(card) > 1), None)
     if twice is not None:
         raise Broken(f"the card {twice} is there twice")
-    others = (card for card in HOLDEM_CARDS if card not in known)
-    high_first = (sorted(own, key=HOLDEM_CARDS.index, reverse=True) for own in told.hole)
-    holes = [card for own in high_first for card in own or (next(others), next(others))]
-    board = [*told.board, *(next(others) for _ in range(5 - len(told.board)))]
-    return tuple(map(HOLDEM_CARDS.index, (*holes, *board)))
+    first, second = (sorted(map(HOLDEM_CARDS.index, own), reverse=True) for own in told.hole)
+    return complete_deck(game, (first, second), [*map(HOLDEM_CARDS.index, told.board)])
 
 
 def _betting(state: HandState, told: Told, scale: int) -> tuple[list[Decision], list[int]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from poker_env.cfr.abstraction.bucket_tables import BucketTables
 from poker_env.errors import UserError
-from poker_env.games import Deal, Game
+from poker_env.games import Deal, Game, complete_deck
 from poker_env.knowledge.advisor import Advisor, cards_of
 from poker_env.knowledge.beliefs import DealtCards, Knowledge
 from poker_env.knowledge.critic import BlueprintCritic, Critic
@@ -39,11 +39,12 @@ class Lookahead:
         self._known: dict[tuple[tuple[int, ...], ...], np.ndarray] = {}
 
     @staticmethod
-    def about(villain: Player, game: Game, advisor: Advisor, samples: int = SAMPLES) -> Lookahead:
-        """The lookahead against a player, with what its `advisor` knows of its range.
+    def about(villain: Player, game: Game, samples: int = SAMPLES) -> Lookahead:
+        """The lookahead against a player.
 
-        Raises `UserError` where it has no strategy that both could go on with.
+        Raises `UserError` where its policy isn't known, or is no strategy that both could go on with.
         """
+        advisor = Advisor.about(villain, game)
         if game.name in SMALL_GAMES:
             table = exact_policy(game, villain)
             return Lookahead(game, advisor, ExactCritic(game, table, table))
@@ -64,20 +65,13 @@ class Lookahead:
             if len(self._known) >= _CACHED:
                 self._known.clear()
             state, _, weights = self._advisor.situation(observation)
-            knowledge = Knowledge(
-                DealtCards(self._game, self._deal(observation.seat, hole, board)), len(board), weights
-            )
+            holes = [hole.tolist(), []]
+            by_seat = (holes[observation.seat], holes[1 - observation.seat])
+            deal = Deal(complete_deck(self._game, by_seat, board.tolist()), observation.seat, 0)
+            knowledge = Knowledge(DealtCards(self._game, deal), len(board), weights)
             seed = np.random.default_rng([len(moves), *moves, *hole, *board]).integers(2**63, dtype=np.uint64)
             worlds = self._critic.worlds(knowledge, np.array([seed * 2 + 1], np.uint64))
             children = (self._advisor.tree.child(state, item.action) for item in menu)
             won = [worlds.weights @ self._critic.values(child, worlds) for child in children]
             self._known[key] = np.array(won) + observation.contributions[observation.seat]
         return self._known[key]
-
-    def _deal(self, seat: int, hole: np.ndarray, board: np.ndarray) -> Deal:
-        """With hero's cards and the board as they are; what isn't seen is any."""
-        rest = np.setdiff1d(np.arange(len(self._game.cards)), (*hole, *board))
-        hands = [rest[: len(hole)], rest[: len(hole)]]
-        hands[seat] = hole
-        unseen = rest[len(hole) : len(hole) + self._game.deck_length - 2 * len(hole) - len(board)]
-        return Deal(tuple(map(int, (*hands[0], *hands[1], *board, *unseen))), seat, 0)

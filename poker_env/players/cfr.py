@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -152,16 +151,16 @@ def _load_network(path: Path) -> tuple[Game, Strategy]:
         from poker_env.pokerbot import opponent_file as pokerbot
     except ImportError as error:
         raise UserError(f"{path} is a network, which takes torch: pip install 'exploitative-poker[train]'") from error
-    content = {}
-    with suppress(UserError):  # `read_record` says what is wrong with it
-        content = pokerbot.read_tensors(path)
-    if content.get("kind") == pokerbot.KIND:
-        return pokerbot.load_opponent(path, content)
-    if pokerbot.is_original(content):
-        raise UserError(
-            f"{path} is no player: python recipes/convert.py opponent {path} NEW.pt makes one of an earlier bot's"
-        )
-    record = networks.read_record(path)
+    try:
+        record = networks.read_record(path)
+    except UserError as error:
+        if pokerbot.is_original(path):
+            raise UserError(
+                f"{path} is no player: python recipes/convert.py opponent {path} NEW.pt makes one of an earlier bot's"
+            ) from error
+        raise
+    if record["kind"] == pokerbot.KIND:
+        return pokerbot.load_opponent(path, record)
     if record["kind"] != networks.KIND:
         raise UserError(f"{path} holds a {record['kind']!r}, no strategy to play: give recipes/solve.py's --output")
     checkpoint = networks.NetworkCheckpoint.from_record(record, path)

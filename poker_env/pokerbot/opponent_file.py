@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from poker_env.cfr.checkpoint import file_sha256, git_commit
+from poker_env.cfr.deep.checkpoint import FORMAT
 from poker_env.errors import UserError, first_line
 from poker_env.files import write_atomically
 from poker_env.games import Game
@@ -68,6 +69,7 @@ def convert_opponent(source: Path, output: Path, by_network: bool = False) -> Co
     _save(
         output,
         {
+            "format": FORMAT,
             "kind": KIND,
             "game": asdict(GAME),
             "layout": layout.name,
@@ -81,7 +83,7 @@ def convert_opponent(source: Path, output: Path, by_network: bool = False) -> Co
 
 
 def load_opponent(path: Path, content: Mapping[str, Any]) -> tuple[Game, PokerbotStrategy]:
-    """The game and the strategy of a converted file, from what `read_tensors` found in it.
+    """The game and the strategy of a converted file, from its record, as `read_record` has it.
 
     Raises `UserError` where it is damaged.
     """
@@ -118,9 +120,12 @@ def read_tensors(path: Path) -> dict[Any, Any]:
     return content if isinstance(content, dict) else {type(content).__name__: content}
 
 
-def is_original(content: Mapping[Any, Any]) -> bool:
+def is_original(path: Path) -> bool:
     """Whether that program wrote a file."""
-    return "policy_net_state" in content
+    try:
+        return "policy_net_state" in read_tensors(path)
+    except UserError:
+        return False
 
 
 def _starts_as_pickle(path: Path) -> bool:

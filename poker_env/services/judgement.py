@@ -17,14 +17,13 @@ from poker_env.evaluation.aivat import AIVAT
 from poker_env.evaluation.chance import without_chance
 from poker_env.evaluation.estimates import Estimate, estimate, vary
 from poker_env.evaluation.hud import habits
-from poker_env.evaluation.match import ACTIONS
-from poker_env.evaluation.results import checkpoints, prompts, versions
+from poker_env.evaluation.match import action_of, action_shares
+from poker_env.evaluation.results import checkpoints, prompts, rates_table, versions
 from poker_env.files import write_atomically
 from poker_env.games import BIG_BLIND_SEAT, BUTTON_SEAT, Game
 from poker_env.hand import Answer, Decision, Hand, write_hands
 from poker_env.histories.phh import write_phhs
 from poker_env.histories.pokerstars import write_pokerstars
-from poker_env.histories.steps import all_in
 from poker_env.knowledge.ranges import LONG_RUN
 from poker_env.players.base import Player
 from poker_env.services.journal import Record
@@ -89,8 +88,7 @@ class ServiceEvaluation:
     @property
     def action_mix(self) -> dict[str, float]:
         """Share of hero's decisions by `ACTIONS`; a bet or raise of the whole stack counts as all-in alone."""
-        counts = Counter(_action(self.game, decision) for decision in self.answers)
-        return {action: counts[action] / max(1, len(self.answers)) for action in ACTIONS}
+        return action_shares([_action(self.game, decision) for decision in self.answers])
 
 
 @dataclass(frozen=True)
@@ -244,16 +242,8 @@ def write_results(folder: Path, evaluation: ServiceEvaluation, record: Mapping[s
 
 def summary_table(evaluation: ServiceEvaluation) -> Table:
     """Win rates for the terminal."""
-    table = Table(title=f"{evaluation.hero.name} against {evaluation.villain}\n{evaluation.game}")
-    table.add_column("")
-    for column in ("mbb/hand", "95 % interval", "sd", "hands"):
-        table.add_column(column, justify="right")
-    named = {f"{name} *" if name == evaluation.headline else name: each for name, each in evaluation.estimates.items()}
-    for name, found in {**named, **evaluation.by_seat}.items():
-        sd = "" if found.sd is None else f"{found.sd:,.0f}"
-        interval = "unknown" if found.ci95 is None else f"{found.ci95[0]:+,.0f} to {found.ci95[1]:+,.0f}"
-        table.add_row(name, f"{found.mbb_per_hand:+,.0f}", interval, sd, f"{found.hands:,}")
-    return table
+    title = f"{evaluation.hero.name} against {evaluation.villain}\n{evaluation.game}"
+    return rates_table(title, evaluation.headline, evaluation.estimates, evaluation.by_seat)
 
 
 def summary_lines(evaluation: ServiceEvaluation) -> list[str]:
@@ -281,6 +271,4 @@ def _legal(decision: Decision) -> bool:
 
 
 def _action(game: Game, decision: Decision) -> str:
-    if decision.move is None or not _legal(decision):
-        return "illegal"
-    return "all-in" if decision.aggressive and all_in(game, decision) else decision.move.kind
+    return action_of(game, decision) if _legal(decision) else "illegal"

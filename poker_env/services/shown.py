@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pokerkit import HandHistory
 
-from poker_env.games import Deal, Game
+from poker_env.games import Deal, Game, complete_deck
 from poker_env.hand import Answer, Decision, Hand
 from poker_env.histories.phh import to_phh
 from poker_env.services.spelling import Misspelt, replay
@@ -90,26 +90,18 @@ def finished(game: Game, shown: Shown, number: int, answers: Sequence[Answer]) -
     ):
         raise Disagreement(f"hero's actions in {shown.actions!r} aren't those that were sent")
     said = iter(answers)
-    hand = Hand(
-        game=game,
-        deal=state.deal,
-        replica=0,
-        decisions=tuple(
-            Decision(
-                seat=move.seat,
-                street=move.street,
-                pot=move.pot_before,
-                to_call=move.to_call,
-                move=move,
-                answer=next(said) if move.seat == shown.hero_seat else Answer(move.action),
-            )
-            for move in state.moves
-        ),
-        hole=(state.hole(0), state.hole(1)),
-        board=state.board,
-        payoff=payoff,
-        showdown=state.showdown,
-    )
+    decisions = [
+        Decision(
+            seat=move.seat,
+            street=move.street,
+            pot=move.pot_before,
+            to_call=move.to_call,
+            move=move,
+            answer=next(said) if move.seat == shown.hero_seat else Answer(move.action),
+        )
+        for move in state.moves
+    ]
+    hand = Hand.played(state, decisions)
     if (second := _by_pokerkit(hand)) != payoff:
         raise Disagreement(f"hero won {payoff:+,.0f} by our rules, {second:+,.0f} by pokerkit's")
     return hand
@@ -122,7 +114,7 @@ def _by_pokerkit(hand: Hand) -> float:
 
 
 def _deck(game: Game, shown: Shown) -> tuple[int, ...]:
-    """Every card of the hand in dealing order, others in the place of those that aren't shown."""
+    """See `complete_deck`."""
     names = (*shown.hole, *(shown.villain_hole or ()), *shown.board)
     unknown = [name for name in names if name not in game.cards]
     if unknown:
@@ -131,13 +123,9 @@ def _deck(game: Game, shown: Shown) -> tuple[int, ...]:
         raise Disagreement(f"a card is there twice: {' '.join(names)}")
     if len(shown.hole) != 2 or len(shown.villain_hole or "12") != 2 or len(shown.board) not in game.board_cards:
         raise Disagreement(f"{' '.join(names)}: two cards each and {len(shown.board)} on the board")
-    known = {game.cards.index(name) for name in names}
-    others = iter(card for card in range(len(game.cards)) if card not in known)
-    hero = [game.cards.index(name) for name in shown.hole]
-    villain = [game.cards.index(name) for name in shown.villain_hole or ()] or [next(others), next(others)]
-    board = [game.cards.index(name) for name in shown.board]
-    board += [next(others) for _ in range(game.board_cards[-1] - len(board))]
-    return (*(hero, villain)[shown.hero_seat], *(villain, hero)[shown.hero_seat], *board)
+    holes = [[game.cards.index(name) for name in own] for own in (shown.hole, shown.villain_hole or ())]
+    by_seat = (holes[shown.hero_seat], holes[1 - shown.hero_seat])
+    return complete_deck(game, by_seat, [game.cards.index(name) for name in shown.board])
 
 
 def _coins(number: int) -> int:

@@ -145,7 +145,9 @@ def test_mistakes_are_found(volumes, tiny_model_dir, options, message):
 
 def test_pickles_of_the_earlier_bot_are_refused(volumes, tiny_model_dir):
     (volumes[1] / "checkpoint_1000.pt").write_bytes(b"\x80\x04]")
-    with pytest.raises(UserError, match=r"checkpoint_1000.pt is refused: "):
+    with pytest.raises(
+        UserError, match=r"checkpoint_1000.pt is refused: beside weights it holds code, which would run when opened"
+    ):
         prepare(tiny_model_dir, opponent="checkpoint_1000")
 
 

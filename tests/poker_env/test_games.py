@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from poker_env.errors import UserError
-from poker_env.games import DEFAULTS, Deal, Game, make_deals, make_game
+from poker_env.games import DEFAULTS, Deal, Game, complete_deck, make_deals, make_game
 from poker_env.state import HandState
 
 HOLDEM = make_game("holdem")
@@ -120,3 +120,19 @@ def test_cards_are_named_as_openspiel_names_them():
             assert card in spiel.to_struct().player_hands[0]
         for card in hand.hole(1):
             assert card in spiel.to_struct().player_hands[1]
+
+
+@pytest.mark.parametrize("name", ["kuhn", "leduc", "holdem"])
+@pytest.mark.parametrize("shown", [(True, True), (True, False), (False, True), (False, False)])
+def test_a_deck_is_completed_by_cards_that_are_not_known(name, shown):
+    game = make_game(name)
+    for deal in make_deals(game, 20, seed=3):
+        each = (game.deck_length - game.board_cards[-1]) // 2
+        holes, board = (deal.deck[:each], deal.deck[each : 2 * each]), deal.deck[2 * each :]
+        for seen in game.board_cards:
+            known = tuple(hole if show else () for hole, show in zip(holes, shown, strict=True))
+            deck = complete_deck(game, known, board[:seen])
+            assert len(set(deck)) == len(deck) == game.deck_length and set(deck) <= set(range(len(game.cards)))
+            assert deck[2 * each :][:seen] == board[:seen]
+            for seat, hole in enumerate(known):
+                assert not hole or deck[seat * each :][:each] == hole

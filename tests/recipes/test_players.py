@@ -2,12 +2,12 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from installed import install
 
 from poker_env.cards.holdings import N_HOLDINGS
 from poker_env.errors import UserError
@@ -24,11 +24,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "player_plugin"
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """Where pip put the example package."""
-    source, target = (tmp_path_factory.mktemp(name) for name in ("source", "installed"))
-    shutil.copytree(EXAMPLE, source, dirs_exist_ok=True)  # pip builds in the source's folder
-    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", target, source], check=True)
-    return target
+    return install(EXAMPLE, tmp_path_factory)
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from installed import install
 
 from poker_env.errors import UserError
 from poker_env.games import make_deals, make_game
@@ -43,11 +43,7 @@ def shown(capsys, monkeypatch):
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """Where pip put the example package."""
-    source, target = (tmp_path_factory.mktemp(name) for name in ("source", "installed"))
-    shutil.copytree(EXAMPLE, source, dirs_exist_ok=True)  # pip builds in the source's folder
-    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", target, source], check=True)
-    return target
+    return install(EXAMPLE, tmp_path_factory)
 
 
 def test_list_shows_every_built_in_function(shown):

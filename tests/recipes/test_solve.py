@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from killed import solve_until_killed
 
 from poker_env.cfr.blueprint import Blueprint
 from poker_env.cfr.checkpoint import load_checkpoint
@@ -109,20 +109,7 @@ def test_a_killed_run_of_deep_cfr_goes_on_from_its_last_save(tmp_path, short_pla
     output, run = tmp_path / "x.pt", tmp_path / "x.pt.run"
     options = ["--game", "leduc", "--algorithm", "deep_cfr", "--cores", "1", "--save_minutes", "0.002"]
     options += ["--output", str(output)]
-    child = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from pytest import MonkeyPatch; from recipes import solve; from test_solve import use_short_plans\n"
-        f"use_short_plans(MonkeyPatch()); solve.main([*{options!r}, '--minutes', '5'])"
-    )
-    process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 120
-        while not run.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.5)
-    finally:
-        process.kill()
-        process.wait()
+    solve_until_killed("use_short_plans", options, run)
     assert not output.exists()
     done = load_checkpoint(run).provenance.iterations
     assert done > 0
@@ -199,20 +186,7 @@ def test_holdem_makes_a_player_and_a_run_that_can_go_on(tmp_path, quick_holdem, 
 def test_a_killed_run_goes_on_from_its_last_save(tmp_path, quick_holdem):
     output, run = tmp_path / "x.npz", tmp_path / "x.npz.run"
     options = ["--save_minutes", "0.005", "--output", str(output)]
-    child = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from pytest import MonkeyPatch; from recipes import solve; from test_solve import use_quick_holdem\n"
-        f"solve.main([*use_quick_holdem(MonkeyPatch()), '--minutes', '5', *{options!r}])"
-    )
-    process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 120
-        while not run.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.5)
-    finally:
-        process.kill()
-        process.wait()
+    solve_until_killed("use_quick_holdem", options, run)
     assert not output.exists()
     done = load_checkpoint(run).provenance.iterations
     assert done > 0

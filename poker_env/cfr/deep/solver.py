@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from poker_env.cfr.checkpoint import Checkpoint, Provenance, load_checkpoint
+from poker_env.cfr.checkpoint import Checkpoint, Provenance, load_run
 from poker_env.cfr.deep.game import DeepGame
 from poker_env.cfr.deep.memory import Lesson, Memory
 from poker_env.cfr.deep.network import NetworkStrategy, PokerNetwork, new_network
@@ -183,12 +183,7 @@ class DeepCFR:
 
     def resume(self, path: Path, identity: Identity) -> Provenance:
         """Take up a saved run; raises `UserError` when its identity is another, or it isn't whole."""
-        saved = load_checkpoint(path)
-        if saved.kind != RESUME_KIND:
-            raise UserError(f"{path} holds a {saved.kind!r}, no run that can be resumed")
-        for name, value in identity.items():
-            if saved.settings.get(name) != value:
-                raise UserError(f"{path} can't be resumed: its {name} is {saved.settings.get(name)}, not {value}")
+        saved = load_run(path, RESUME_KIND, identity)
         try:
             for name, memory in self._memories().items():
                 memory.restore(_part(saved.arrays, name))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pokerkit import Automation, HandHistory, Mode, NoLimitTexasHoldem, State
+from pokerkit import HandHistory, Mode, NoLimitTexasHoldem, State
+from pokerkit_hands import AUTOMATIONS
 
 from poker_env.errors import UserError
 from poker_env.games import Deal, Game, make_deals, make_game
@@ -28,17 +29,6 @@ STAKES = [
     Game("holdem", small_blind=33, big_blind=33, stack=1_000),
 ]
 BATCH = 500
-
-AUTOMATIONS = (
-    Automation.ANTE_POSTING,
-    Automation.BET_COLLECTION,
-    Automation.BLIND_OR_STRADDLE_POSTING,
-    Automation.RUNOUT_COUNT_SELECTION,
-    Automation.HOLE_CARDS_SHOWING_OR_MUCKING,
-    Automation.HAND_KILLING,
-    Automation.CHIPS_PUSHING,
-    Automation.CHIPS_PULLING,
-)
 
 
 def new_state(game: Game) -> State:

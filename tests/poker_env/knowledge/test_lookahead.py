@@ -9,14 +9,14 @@ from poker_env.games import make_deals, make_game
 from poker_env.knowledge.exact_value import ExactJudge, exact_policy, information_sets
 from poker_env.knowledge.lookahead import Lookahead
 from poker_env.menu import make_menu
-from poker_env.player_specs import load_advisor, make_player
+from poker_env.player_specs import make_player
 from poker_env.table import play
 
 KUHN, LEDUC, HOLDEM = make_game("kuhn"), make_game("leduc"), make_game("holdem")
 
 
 def lookahead(villain, game):
-    return Lookahead.about(make_player(villain, game), game, load_advisor(villain, game))
+    return Lookahead.about(make_player(villain, game), game)
 
 
 @pytest.mark.parametrize(
