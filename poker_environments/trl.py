@@ -57,9 +57,9 @@ def environment_factory(table: Table) -> Callable[[], PokerHand]:
 
 
 def deals(table: Table, count: int, start: int = 0) -> Dataset:
-    """Rows for the first `count` deals from `start` on in which hero is asked: `prompt`, but for what it's told, `deal`."""
+    """Rows for the first `count` deals from `start` on in which hero is asked: `deal`, and a `prompt` to be filled."""
     numbers = list(itertools.islice(table.asked(start), count))
-    *rules, told = table.episode(numbers[0]).messages
+    *rules, told = table.episode(next(table.asked())).messages
     prompt = [*rules, {**told, "content": ""}]
     return Dataset.from_dict({"prompt": [prompt] * len(numbers), "deal": numbers})
 

@@ -1,7 +1,7 @@
 """For verifiers, and so for prime-rl: `vf-eval exploitative-poker`. A hand is a conversation, a decision a turn.
 
 Deals on which villain folds before hero is asked are no tasks. The trace's reward is the hand's, recorded when it is
-over; its metrics are `payoff_bb` (big blinds won), `illegal` (1 where an answer named no legal action) and `decisions`.
+over. Its metrics are `payoff_bb` (big blinds won), `illegal` (1 where an answer named no legal action), `decisions`.
 """
 
 from __future__ import annotations

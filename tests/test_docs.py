@@ -130,7 +130,9 @@ RULES = {
     r"python recipes/play\.py .*--hero": Run("--output {out}"),
     r"python recipes/play\.py": Run("--output {out}"),
     r"python examples/environments/": Not("tests/examples/test_environments.py"),
-    r"python -m poker_environments\.openenv": Not("serves until it is stopped; tests/poker_environments/test_openenv.py"),
+    r"python -m poker_environments\.openenv": Not(
+        "serves until it is stopped; tests/poker_environments/test_openenv.py"
+    ),
     r"vf-eval ": Not("needs a model's server; tests/poker_environments/test_verifiers.py, on a fake of one"),
     r"python examples/kuhn_in_one_file\.py": Not("tests/examples/test_kuhn_in_one_file.py"),
     r"python docs/configuration\.py": Not("test_the_configuration_page_is_what_the_dataclasses_say"),

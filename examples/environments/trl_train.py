@@ -31,7 +31,12 @@ def main() -> None:
     tokenizer = load_tokenizer(given.model)
     if not given.tools:
         answer_plainly(tokenizer)
-    options = {"max_steps": given.steps, "learning_rate": 1e-4, "per_device_train_batch_size": 16, "num_generations": 8}
+    options = {
+        "max_steps": given.steps,
+        "learning_rate": 1e-4,
+        "per_device_train_batch_size": 16,
+        "num_generations": 8,
+    }
     options |= {"max_tool_calling_iterations": 2, "max_completion_length": 512, "gradient_checkpointing": False}
     options |= {"generation_kwargs": {"max_new_tokens": 256 if given.tools else 4}}
     options |= {"use_cpu": not torch.cuda.is_available(), "bf16": False, "report_to": "none", "logging_steps": 1}

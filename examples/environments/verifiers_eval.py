@@ -3,8 +3,8 @@
     python examples/environments/verifiers_eval.py --hands 100
     python examples/environments/verifiers_eval.py --url http://127.0.0.1:8000/v1 --model Qwen/Qwen3-0.6B
 
-Without a URL it asks a stand-in on this machine that takes each action as often as any other. The same from the command
-line is `vf-eval exploitative-poker`, which docs/environments.md shows.
+Without a URL it asks a stand-in on this machine that takes each action as often as any other. `vf-eval
+exploitative-poker`, which docs/environments.md shows, is the same from the command line.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main() -> None:
     won = [1000 * trace.metrics["payoff_bb"] for trace in traces]
     margin = 1.96 * statistics.stdev(won) / len(won) ** 0.5
     legal = 1 - statistics.mean(trace.metrics["illegal"] for trace in traces)
-    print(f"{statistics.mean(won):+.0f} ± {margin:.0f} mbb/hand (95 %, {len(won)} hands), {legal:.1%} without a mistake")
+    print(f"{statistics.mean(won):+.0f} ± {margin:.0f} mbb/hand (95 %, {len(won)} hands), {legal:.1%} legal")
 
 
 if __name__ == "__main__":

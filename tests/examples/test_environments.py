@@ -21,7 +21,7 @@ def test_verifiers_evaluates(monkeypatch, capsys, tmp_path):
     pytest.importorskip("verifiers.v1", reason="the package verifiers isn't installed: pip install -e '.[verifiers]'")
     monkeypatch.setenv("HOME", str(tmp_path))
     out = said("verifiers_eval.py", "--hands 12", monkeypatch, capsys)
-    assert re.search(r"mbb/hand \(95 %, 12 hands\), 100.0% without a mistake", out)
+    assert re.search(r"mbb/hand \(95 %, 12 hands\), 100.0% legal", out)
 
 
 def test_openenv_plays(monkeypatch, capsys):

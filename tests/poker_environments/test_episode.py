@@ -9,7 +9,7 @@ from scripted_answers import ScriptedHero, scripted_answer
 
 from poker_env.errors import UserError
 from poker_env.games import make_deals
-from poker_env.prompts import STYLES, offered_tokens
+from poker_env.prompts import offered_tokens
 from poker_env.table import play
 from poker_environments.episode import make_table
 
@@ -36,7 +36,9 @@ def test_hands_are_those_of_the_table(game, villain, style, count):
     expected = play(table.game, deals, ScriptedHero(style), table.villain)
     hands = [played(table, index).hand for index in range(count)]
     assert [hand.payoff for hand in hands] == [hand.payoff for hand in expected]
-    assert [[d.move for d in hand.decisions] for hand in hands] == [[d.move for d in hand.decisions] for hand in expected]
+    assert [[d.move for d in hand.decisions] for hand in hands] == [
+        [d.move for d in hand.decisions] for hand in expected
+    ]
     assert any(not d.legal for hand in hands for d in hand.hero_decisions)
 
 

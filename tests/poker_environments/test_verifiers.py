@@ -116,6 +116,4 @@ def test_vf_eval(monkeypatch, tmp_path):
 
 def test_a_setting_that_there_is_not_is_told():
     with pytest.raises(Exception, match="unknown player 'nobody'"):
-        vf.load_environment(
-            vf.resolve_env_config({"taskset": {"id": "exploitative-poker", "villain": "nobody"}})
-        )
+        vf.load_environment(vf.resolve_env_config({"taskset": {"id": "exploitative-poker", "villain": "nobody"}}))
