@@ -102,5 +102,5 @@ def answer_plainly(tokenizer: PreTrainedTokenizerBase) -> None:
 
     It can't fall silent when a hand is over, so `GRPOConfig(max_tool_calling_iterations=…)` has to: 2 in Kuhn.
     """
-    tokenizer.chat_template = PLAIN_TURNS + tokenizer.chat_template
+    tokenizer.chat_template = f"{PLAIN_TURNS}{tokenizer.chat_template}"
     tokenizer.response_template = WHOLE_ANSWERS

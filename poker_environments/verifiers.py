@@ -16,6 +16,9 @@ from verifiers.v1.dialects.chat import message_to_wire
 
 from poker_environments.episode import CHIPS, Table, make_table
 
+PATIENT = aiohttp.ClientTimeout(total=None)
+"""A model may think for as long as verifiers' own limits let it."""
+
 
 class PokerConfig(vf.TasksetConfig):
     """What `make_table` takes, as `--env.taskset.game kuhn --env.taskset.villain cfr:weak`."""
@@ -80,9 +83,7 @@ class PokerEnv(vf.Env[PokerEnvConfig]):
 
     async def run(self, task: PokerTask, agents: vf.Agents) -> None:
         """One hand. Where the model gives no answer, say at a limit of turns, the hand ends as a fold."""
-        taskset = self.taskset
-        assert isinstance(taskset, PokerTaskset)
-        episode = taskset.table.episode(task.data.deal)
+        episode = self.taskset.table.episode(task.data.deal)
         async with agents.player.interaction(task) as talk:
             segment = await talk.turn()
             while not episode.done:
@@ -124,11 +125,14 @@ class PokerHarness(vf.Harness[vf.HarnessConfig]):
     ) -> vf.ProgramResult:
         """The conversation's next answer, by way of verifiers' own endpoint, which records it."""
         system, prompt = self.resolve_prompt(data)
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else map(message_to_wire, prompt)
-        rules = [{"role": "system", "content": system}] if system else []
-        body = {"model": ctx.model, "messages": [*rules, *messages]}
+        messages = [{"role": "system", "content": system}] if system else []
+        if isinstance(prompt, str):
+            messages.append({"role": "user", "content": prompt})
+        else:
+            messages += [message_to_wire(message) for message in prompt]
+        body = {"model": ctx.model, "messages": messages}
         async with (
-            aiohttp.ClientSession(headers={"Authorization": f"Bearer {secret}"}) as session,
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {secret}"}, timeout=PATIENT) as session,
             session.post(f"{endpoint}/chat/completions", json=body) as response,
         ):
             return vf.ProgramResult(0 if response.ok else 1, "", await response.text())
