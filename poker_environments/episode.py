@@ -17,7 +17,7 @@ from poker_env.prompts import STYLES, Messages, build_messages, parse_answer
 from poker_env.table import LiveHand
 from reward_fns import RewardSpec, read_reward, reward_list
 
-CHIPS = ("chips",)
+CHIPS: tuple[str | dict[str, Any], ...] = ("chips",)
 
 DISCOUNT = 1.0
 """A hand's reward is the plain sum of what its decisions get: trainers of whole episodes ask for one number."""
