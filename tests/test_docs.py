@@ -35,7 +35,7 @@ PAGES = [
     *sorted((ROOT / "recipes" / "configs").glob("*.yaml")),
 ]
 
-PROGRAMS = "make|python|accelerate|modal|pip|hf|mkdir|source|tensorboard|trackio|pre-commit|jupyter|git|cd"
+PROGRAMS = "make|python|vf-eval|accelerate|modal|pip|hf|mkdir|source|tensorboard|trackio|pre-commit|jupyter|git|cd"
 
 STAND_INS = {
     "BOT": "tag",
@@ -138,6 +138,11 @@ RULES = {
     r"python recipes/play\.py .*--web": Not("serves until it is stopped; tests/recipes/frontends/test_web.py"),
     r"python recipes/play\.py .*--hero": Run("--output {out}"),
     r"python recipes/play\.py": Run("--output {out}"),
+    r"python examples/environments/": Not("tests/examples/test_environments.py"),
+    r"python -m poker_environments\.openenv": Not(
+        "serves until it is stopped; tests/poker_environments/test_openenv.py"
+    ),
+    r"vf-eval ": Not("needs a model's server; tests/poker_environments/test_verifiers.py, on a fake of one"),
     r"python examples/kuhn_in_one_file\.py": Not("tests/examples/test_kuhn_in_one_file.py"),
     r"python docs/configuration\.py": Not("test_the_configuration_page_is_what_the_dataclasses_say"),
     r"python docs/\w+\.py": Not("pictures, in a browser"),
@@ -203,7 +208,7 @@ PYTHON = [
     pytest.param(block, id=f"{page.name}:{number}")
     for page in PAGES
     for number, block in enumerate(blocks_of(page, "python"))
-    if not any(name in block for name in ("my_rewards.py", "my_bots.py", "kuhn_in_one_file.py"))
+    if not any(name in block for name in ("my_rewards.py", "my_bots.py", "# examples/"))
 ]
 
 

@@ -67,7 +67,7 @@ def test_pypi_would_take_it(built):
 def test_the_wheel_has_the_code_its_data_and_nothing_else(built):
     (wheel,) = built[0].glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    packages = ("poker_env", "reward_fns", "recipes", "modal_app")
+    packages = ("poker_env", "reward_fns", "poker_environments", "exploitative_poker", "recipes", "modal_app")
     expected = {
         path.relative_to(built[2]).as_posix()
         for package in packages

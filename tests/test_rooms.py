@@ -27,11 +27,12 @@ FLOORS = [
         poker_env.report poker_env.services
         reward_fns
         recipes.cli recipes.options
+        poker_environments
         recipes.training
         recipes.runs
         recipes.publishing recipes.frontends recipes.studies
         recipes
-        modal_app
+        modal_app exploitative_poker
     """.strip().splitlines()
 ]
 """Rooms, the ground first: folders, and single modules. Those of one floor are strangers to each other."""
@@ -42,7 +43,7 @@ MOST_MODULES = 16
 def modules():
     """Each module's path, by its name."""
     found = {}
-    for package in ("poker_env", "reward_fns", "recipes", "modal_app"):
+    for package in ("poker_env", "reward_fns", "poker_environments", "exploitative_poker", "recipes", "modal_app"):
         for path in (ROOT / package).rglob("*.py"):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
@@ -115,6 +116,7 @@ def test_no_circle():
         ("poker_env.players.llm", "poker_env.knowledge.advisor"),
         ("poker_env.evaluation.match", "recipes.cli"),
         ("poker_env.table", "reward_fns"),
+        ("recipes.options.config", "poker_environments.episode"),
         ("recipes.training.rollout", "recipes.train"),
         ("recipes.frontends.web", "recipes.publishing.model_card"),
         ("recipes.push", "modal_app.publish"),
@@ -131,7 +133,9 @@ def test_a_circle_would_be_seen():
         tuple(TopologicalSorter(found).static_order())
 
 
-@pytest.mark.parametrize("package", ["modal_app", "poker_env", "recipes", "reward_fns"])
+@pytest.mark.parametrize(
+    "package", ["exploitative_poker", "modal_app", "poker_env", "poker_environments", "recipes", "reward_fns"]
+)
 def test_nothing_private_is_imported(package):
     taken = [
         f"{name}: {module}.{own}"
