@@ -74,9 +74,11 @@ def build_messages(
 ) -> Messages:
     """The chat messages for one decision, with advice where there is any.
 
-    A model that thinks first is told in how many `words`; None: it doesn't think. In `compact` and `brief` what depends
-    on hole cards comes last, so that a batch shares its prefix, and hold'em's suits have names under which situations
-    that differ only in their suits are one prompt. `brief` is `compact` in letters and numbers.
+    A model that thinks first is told in how many `words`; None: it doesn't think.
+
+    In `compact` and `brief` what depends on hole cards comes last, so that a batch shares its prefix, and hold'em's
+    suits have names under which situations that differ only in their suits are one prompt. `brief` is `compact` in
+    letters and numbers.
     """
     if style == "classic":
         asked = _classic(observation, menu, advice)

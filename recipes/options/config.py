@@ -96,7 +96,7 @@ class ExploitConfig(GRPOConfig):
     thinking: bool = field(
         default=False,
         metadata={
-            "help": "hero thinks before it answers, in up to max_completion_length tokens, thought and answer together "
+            "help": "hero thinks before it answers; max_completion_length is for its thought and answer together "
             "(docs/thinking.md)"
         },
     )

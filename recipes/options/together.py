@@ -9,7 +9,6 @@ from poker_env.errors import UserError
 from recipes.options.trl_options import WORKS, check_cispo
 from recipes.options.values import shown
 
-
 LEAST_THOUGHT = 32
 """Tokens of an answer that has a thought."""
 
@@ -65,15 +64,15 @@ def check_thinking(values: Mapping[str, Any]) -> None:
     length = values["max_completion_length"]
     if length < LEAST_THOUGHT:
         raise UserError(
-            f"max_completion_length {length} leaves no room to think: set it to {LEAST_THOUGHT} or more, 512 for example"
+            f"max_completion_length {length} leaves no room to think: set it to {LEAST_THOUGHT} or more, say 512"
         )
     if (values["chat_template_kwargs"] or {}).get("enable_thinking") is False:
         raise UserError("thinking true and chat_template_kwargs enable_thinking false: leave one of them out")
     for part in values["variance_reduction"]:
         if part in NEED_PROBABILITIES:
             raise UserError(
-                f"variance_reduction {part} needs the probabilities of hero's menu, which nobody knows of a model that "
-                "thinks first: leave it out with thinking"
+                f"variance_reduction {part} needs the probabilities of hero's menu, which nobody knows of a model "
+                "that thinks first: leave it out with thinking"
             )
     if values["warm_start_player"]:
         raise UserError(
@@ -90,7 +89,9 @@ def refuse_vllm(values: Mapping[str, Any], defaults: Mapping[str, Any], needed: 
     """Raise `UserError` for an option of vLLM that does nothing without another one, `needed`."""
     for name in WORKS["vLLM, with thinking"]:
         if name != needed and values[name] != defaults[name]:
-            raise UserError(f"{name} {shown(values[name])} does nothing without {needed}: set {needed}, or leave it out")
+            raise UserError(
+                f"{name} {shown(values[name])} does nothing without {needed}: set {needed}, or leave it out"
+            )
 
 
 def check_vllm(values: Mapping[str, Any], world: int) -> None:
@@ -99,7 +100,8 @@ def check_vllm(values: Mapping[str, Any], world: int) -> None:
         raise UserError(f"vllm_mode {shown(values['vllm_mode'])}: choose colocate or server")
     if values["vllm_mode"] == "server" and world > 1:
         raise UserError(
-            f"vllm_mode server with {world} processes can't be had, which ask it at different times: set it to colocate"
+            f"vllm_mode server can't be had with {world} processes, which ask it at different times: set it to "
+            "colocate"
         )
     if values["trained_share"] < 1:
         raise UserError(
