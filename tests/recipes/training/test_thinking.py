@@ -166,11 +166,11 @@ def trained(trainer, gradients):
     return gradients.updates[0], rows[0]
 
 
-def assert_same(found, expected):
+def assert_same(found, expected, tolerance=1e-5):
     assert found.keys() == expected.keys()
     assert max(float(gradient.norm()) for gradient in expected.values()) > 1e-4
     for name, gradient in expected.items():
-        assert float((found[name] - gradient).norm()) <= 1e-5 * max(1.0, float(gradient.norm())), name
+        assert float((found[name] - gradient).norm()) <= tolerance * max(1.0, float(gradient.norm())), name
 
 
 @pytest.mark.parametrize("options", [{}, {"variance_reduction": "chance range villain baseline"}], ids=str)
@@ -250,7 +250,8 @@ def test_what_vllm_said_is_weighed_by_the_stock_trainer(tiny_model_dir, model_di
     weights = {tuple(mask) for mask in rows["env_mask"]}
     assert all(set(mask) <= {0.0, 1.0} for mask in weights)  # nothing is merged
     ratios = [min(np.exp(0.02 * len(answer)), 3.0) for answer in rows["completion_ids"]]
-    assert_same(found, plain_gradient(trainer.model, rows, [1.0, 1.0], ratios))
+    # A ratio is of two texts' log-probabilities, sums that are rounded in 32 bits.
+    assert_same(found, plain_gradient(trainer.model, rows, [1.0, 1.0], ratios), tolerance=1e-4)
 
 
 def _served():
