@@ -17,7 +17,7 @@ MARKER = re.compile(
                 | <\|channel\|> \s* (?:analysis|commentary) (?:[^<]*<\|message\|>)? )
     | (?P<closes> < \s* / \s* (?:seed:)? (?:think|thinking|thoughts?|reasoning) \s* >
                 | \[ /THINK \]  |  ◁ /think ▷  |  <\|END_THINKING\|>  |  <channel\|> )
-    | (?P<ends>   <\|channel\|> \s* final (?:[^<]*<\|message\|>)? )
+    | (?P<ends>   (?:<\|end\|> \s* <\|start\|> [^<]*)? <\|channel\|> \s* final (?:[^<]*<\|message\|>)? )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
