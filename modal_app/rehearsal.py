@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Pre
 from poker_env.errors import UserError, first_line
 from poker_env.games import make_deals
 from poker_env.language_model.loading import best_dtype, load_tokenizer, resolve_model
-from poker_env.players.llm import LLMPlayer
+from poker_env.players.llm import LLMPlayer, model_player
 from poker_env.players.poker_config import PokerConfig
 from poker_env.table import LiveHand
 
@@ -64,9 +64,10 @@ def rehearse(poker: PokerConfig, lora: LoraConfig | None = None, options: Mappin
             model = get_peft_model(model, copy.deepcopy(lora))  # which it changes
     observation = LiveHand(poker.game, make_deals(poker.game, 1, 0)[0]).observe()
     with _told(f"model {name!r} can't be asked a question"):
-        player = LLMPlayer(model.eval(), tokenizer, replace(poker, advisor=None))  # advice may take minutes to prepare
+        player = model_player(model.eval(), tokenizer, replace(poker, advisor=None))  # advice may take minutes to make
         player.act([observation])
-        player.policy([observation])
+        if isinstance(player, LLMPlayer):
+            player.policy([observation])
 
 
 class _told:

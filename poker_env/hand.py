@@ -23,6 +23,7 @@ class Answer:
     action: int | None
     prompt: str = ""
     completion: str = ""
+    """Of a model that thinks first, what it said after its thought."""
     prompt_ids: tuple[int, ...] = ()
     completion_ids: tuple[int, ...] = ()
     menu: tuple[int, ...] = ()
@@ -31,6 +32,10 @@ class Answer:
     """How probable each of them was, answered by its token and nothing else."""
     place: int | None = None
     """Which of them it was, answered so; None for another answer, whatever it was taken for."""
+    thought: str | None = None
+    """What a model thought before its answer; None for one that doesn't think."""
+    cut_off: bool = False
+    """Whether it never came to the end of its thought."""
 
 
 @dataclass(frozen=True)

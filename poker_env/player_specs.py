@@ -28,7 +28,8 @@ from poker_env.plugins import Offer, import_callable, is_module, offers
 
 if TYPE_CHECKING:  # those who ask for no advice need none of what it takes
     from poker_env.knowledge.advisor import Advisor
-    from poker_env.players.llm import Advise, LLMPlayer
+    from poker_env.players.asking import Advise
+    from poker_env.players.llm import ModelPlayer
     from poker_env.players.poker_config import PokerConfig
 
 PLAYER_SPECS = (
@@ -195,7 +196,7 @@ def game_of(specs: Sequence[str]) -> str:
     return next((str(PokerConfig.load(folder).game) for folder in adapters), "holdem")
 
 
-def make_llm_player(path: str, game: Game) -> LLMPlayer:
+def make_llm_player(path: str, game: Game) -> ModelPlayer:
     """The player of an adapter or a model, by path or Hub id, with the advice that its prompts have.
 
     Raises `UserError` as `make_player` does.

@@ -10,6 +10,7 @@ from poker_env.games import Game
 from poker_env.menu import MenuItem
 from poker_env.state import Move, Observation, position, street_base
 from poker_env.suits import rename_suits
+from poker_env.thoughts import TOKEN
 
 STYLES = ("compact", "brief", "classic")
 
@@ -29,8 +30,6 @@ GAME_TITLES = {
 
 COMPACT_TITLES = {"kuhn": "Kuhn poker", "leduc": "Leduc poker", "holdem": "No-limit hold'em"}
 
-TOKEN = re.compile(r"(?<![A-Za-z0-9])A\d+(?![A-Za-z0-9])")
-
 CLASSIC_OFFER = re.compile(r"\s*- A\d+: ")
 """How a line begins that offers an action in `classic`."""
 
@@ -39,6 +38,9 @@ COMPACT_OFFERS = re.compile(r"\s*(bet |raise to )?A\d+=\S+( A\d+=\S+)*\s*")
 
 BRIEF_OFFERS = re.compile(r"(f c|f|x|c)( [br]\d+(\.\d)?)*( all)?(?<=..)")
 """The line that offers the actions in `brief`, A0, A1, … in its order."""
+
+THINK = "Think in at most {words} words, then"
+"""How a prompt tells a model that thinks first how long it may."""
 
 LETTERS = {"fold": "f", "check": "x", "call": "c", "bet": "b", "raise": "r"}
 
@@ -64,21 +66,35 @@ class Advice:
 
 
 def build_messages(
-    observation: Observation, menu: Sequence[MenuItem], style: str, advice: Advice | None = None
+    observation: Observation,
+    menu: Sequence[MenuItem],
+    style: str,
+    advice: Advice | None = None,
+    words: int | None = None,
 ) -> Messages:
     """The chat messages for one decision, with advice where there is any.
+
+    A model that thinks first is told in how many `words`; None: it doesn't think.
 
     In `compact` and `brief` what depends on hole cards comes last, so that a batch shares its prefix, and hold'em's
     suits have names under which situations that differ only in their suits are one prompt. `brief` is `compact` in
     letters and numbers.
     """
     if style == "classic":
-        return [{"role": "user", "content": _classic(observation, menu, advice)}]
+        asked = _classic(observation, menu, advice)
+        return [{"role": "user", "content": asked if words is None else with_budget(asked, words)}]
     rules, told = (_compact_rules, _compact) if style == "compact" else (_brief_rules, _brief)
     return [
-        {"role": "system", "content": rules(observation)},
+        {"role": "system", "content": rules(observation, words)},
         {"role": "user", "content": told(observation, menu, advice)},
     ]
+
+
+def with_budget(prompt: str, words: int) -> str:
+    """A prompt in full sentences that tells a model in how many words it may think; as it is where it does already."""
+    if re.search(THINK.format(words=r"\d+"), prompt):
+        return prompt
+    return f"{prompt}\n{THINK.format(words=words)} answer with that token alone."
 
 
 def parse_answer(text: str, menu: Sequence[MenuItem]) -> MenuItem | None:
@@ -106,12 +122,18 @@ def _stakes(game: Game) -> str:
     return f"{COMPACT_TITLES[game.name]}, {amounts}"
 
 
-def _compact_rules(observation: Observation) -> str:
-    return f"{_stakes(observation.game)}. Answer with one token like A1."
+def _compact_rules(observation: Observation, words: int | None) -> str:
+    return f"{_stakes(observation.game)}. {_answer(words)} with one token like A1."
 
 
-def _brief_rules(observation: Observation) -> str:
-    return f"{_stakes(observation.game)}, your moves in capitals. Answer A0, A1, ... for line 2's actions in order."
+def _brief_rules(observation: Observation, words: int | None) -> str:
+    actions = "A0, A1, ... for line 2's actions in order."
+    return f"{_stakes(observation.game)}, your moves in capitals. {_answer(words)} {actions}"
+
+
+def _answer(words: int | None) -> str:
+    """`Answer`, or `Think in at most 100 words, then answer`."""
+    return "Answer" if words is None else f"{THINK.format(words=words)} answer"
 
 
 def _brief(observation: Observation, menu: Sequence[MenuItem], advice: Advice | None) -> str:

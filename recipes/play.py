@@ -25,10 +25,9 @@ from rich.console import Console
 from poker_env.errors import UserError
 from poker_env.files import output_folder
 from poker_env.games import make_game
-from poker_env.knowledge.exact_value import KnowsItsPolicy
 from poker_env.player_specs import PLAYER_SPECS, game_of, load_advisor, make_player
 from recipes.cli import GAME_HELP, Parser, run
-from recipes.frontends.sitting import SITTING, Sitting
+from recipes.frontends.sitting import SITTING, Sitting, tells_thoughts
 from recipes.frontends.terminal import Ask, play_in_terminal, speak_plainly
 
 HUMAN = "human"
@@ -55,7 +54,7 @@ def main(argv: Sequence[str] | None = None, ask: Ask = input) -> None:
         from recipes.frontends.web import Room, serve  # gradio takes seconds to import, and not everybody has it
     villain = make_player(arguments.against, game)
     hero = None if arguments.hero == HUMAN else make_player(arguments.hero, game)
-    if arguments.thoughts and not isinstance(villain, KnowsItsPolicy):
+    if arguments.thoughts and not tells_thoughts(villain):
         raise UserError(f"--thoughts: {villain.name} can't say how probable its actions were, leave it out")
     advisor = load_advisor(arguments.against, game) if arguments.advice else None
     output_folder(folder)

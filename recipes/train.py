@@ -24,7 +24,7 @@ from poker_env.language_model.adapter import adapter_sha256
 from poker_env.language_model.lora import fuse
 from poker_env.player_specs import load_advisor
 from poker_env.players.hub import epoch_folder
-from poker_env.players.llm import LLMPlayer
+from poker_env.players.llm import model_player
 from recipes.cli import run
 from recipes.options.config import ExploitConfig, parse_config
 from recipes.options.early import check_early, check_machine
@@ -171,7 +171,7 @@ def make_trainer(
         peft_config=None if isinstance(model, PeftModel) else config.lora(),
         rollout_func=rollout,
         callbacks=list(callbacks),
-        end_ids=LLMPlayer(model, tokenizer, config.poker()).end_ids,
+        end_ids=model_player(model, tokenizer, config.poker()).end_ids,
     )
     fuse(trainer.model)
     expect_gradients(trainer)

@@ -14,7 +14,7 @@ FLOORS = [
         poker_env.errors
         poker_env.files poker_env.parallel poker_env.plugins
         poker_env.games
-        poker_env.state poker_env.suits
+        poker_env.state poker_env.suits poker_env.thoughts
         poker_env.menu poker_env.hand
         poker_env.prompts poker_env.cards
         poker_env.cfr.abstraction

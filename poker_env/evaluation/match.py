@@ -72,6 +72,12 @@ class Evaluation:
         return sum(decision.legal for decision in decisions) / max(1, len(decisions))
 
     @property
+    def cut_off_rate(self) -> float | None:
+        """Share of hero's decisions at which its thought had no end; None of a player that doesn't think first."""
+        thought = [decision.answer for decision in self._decisions if decision.answer.thought is not None]
+        return sum(answer.cut_off for answer in thought) / len(thought) if thought else None
+
+    @property
     def action_mix(self) -> dict[str, float]:
         """Share of hero's decisions by `ACTIONS`; a bet or raise of the whole stack counts as all-in alone."""
         return action_shares([action_of(self.game, decision) for decision in self._decisions])

@@ -55,6 +55,7 @@ def results(
         "seconds": round(evaluation.seconds, 3),
         "win_rate": evaluation.win_rate,
         "legal_rate": evaluation.legal_rate,
+        **({} if evaluation.cut_off_rate is None else {"cut_off_rate": evaluation.cut_off_rate}),
         "headline": evaluation.headline,
         "estimates": _records(evaluation.estimates),
         "by_seat": _records(evaluation.by_seat),
@@ -135,7 +136,8 @@ def summary_lines(evaluation: Evaluation, exploitability: Mapping[str, Estimate]
     mix = ", ".join(f"{action} {share:.1%}" for action, share in evaluation.action_mix.items() if share)
     lines = [
         "* the headline",
-        f"hands won {evaluation.win_rate:.1%}, legal answers {evaluation.legal_rate:.1%}",
+        f"hands won {evaluation.win_rate:.1%}, legal answers {evaluation.legal_rate:.1%}"
+        + ("" if evaluation.cut_off_rate is None else f", thoughts cut off {evaluation.cut_off_rate:.1%}"),
         f"hero's play: {mix}",
     ]
     if evaluation.off_tree is not None:
@@ -201,7 +203,10 @@ def judged_sha256(record: Mapping[str, Any]) -> str | None:
 
 
 def prompts(*players: Player) -> dict[str, dict[str, str | float | None]]:
-    """How language models were asked, by player: style, whom they were given advice about, temperature, answers."""
+    """How language models were asked, by player: style, whom they were given advice about, temperature, answers.
+
+    And, of those that think first, how many tokens they have for that and for the answer.
+    """
     asked = {player.name: (getattr(player, "config", None), getattr(player, "answers", None)) for player in players}
     return {
         name: {
@@ -210,6 +215,7 @@ def prompts(*players: Player) -> dict[str, dict[str, str | float | None]]:
             "advice": None if config.advisor is None else ",".join((ODDS, *config.advice)),
             "temperature": config.temperature,
             "answers": answers,
+            **({"thinking_tokens": config.max_new_tokens} if config.thinking else {}),
         }
         for name, (config, answers) in asked.items()
         if isinstance(config, PokerConfig)

@@ -70,7 +70,10 @@ class Choice:
     actions: tuple[int, ...]
     """The menu, by OpenSpiel's ids."""
     probabilities: tuple[float, ...]
-    """Of exactly what a training row of each action would hold. They sum to 1, or less where other answers exist."""
+    """Of exactly what a training row of each action would hold. They sum to 1, or less where other answers exist.
+
+    Empty, as are the actions, where nobody knows them: then there is no `Switches.hero` and no `Switches.all_action`.
+    """
     played: int | None
     """Place in the menu of what was sampled; None for another answer, whatever it was taken for."""
 
@@ -168,6 +171,10 @@ class CreditAssigner:
         nothing = (0.0,) * len(choice.actions)
         if not self._switches.values_decisions:
             return _Event(0.0, Credit(0.0, nothing))
+        if not choice.actions:  # the value of the state, whoever is to act there, is a baseline, too
+            if self._switches.hero or self._switches.all_action:
+                raise ValueError(f"{self._switches} needs the probabilities of hero's actions")
+            return _Event(0.0, Credit(-luck.value(state, known), nothing))
         children = [self._tree.child(state, action) for action in choice.actions]
         probabilities = np.array(choice.probabilities) / sum(choice.probabilities)
         values = np.array([luck.value(child, known) for child in children])

@@ -7,7 +7,6 @@ out by rendering a sample conversation.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from poker_env.errors import UserError, first_line, note
 from poker_env.language_model.self_check import known_tokens
 from poker_env.prompts import Messages
+from poker_env.thoughts import opens_thought
 
 Ids = tuple[int, ...]
 
@@ -25,7 +25,8 @@ RULES, QUESTION, TOKEN = "The rules are these.", "What do you do now?", "A0"
 SAMPLE: Messages = [{"role": "system", "content": RULES}, {"role": "user", "content": QUESTION}]
 CLOCK = "strftime_now"
 """What templates call for the date."""
-OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*$")
+MAY_THINK = ("enable_thinking", "thinking")
+"""What templates ask whether a model is to think: Qwen's and most others', DeepSeek's and Granite's."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,17 @@ class Chat:
         model: PreTrainedModel,
         template_kwargs: Mapping[str, Any],
         today: str,
+        thinking: bool = False,
     ) -> None:
         """`template_kwargs` are the template's own; `today` (ISO) is the date it is told, be it one that asks.
 
+        When `thinking`, what comes after the template's prompt is the model's own, its thought included; else any
+        thought that the template begins is closed before the answer.
         Raises `UserError` when the template can't put a question, or an answer has no end.
         """
         self._tokenizer = tokenizer
         self._name = str(model.config.name_or_path or tokenizer.name_or_path)
-        self._given = {"enable_thinking": False, **template_kwargs}
+        self._given = {**(dict.fromkeys(MAY_THINK, True) if thinking else {MAY_THINK[0]: False}), **template_kwargs}
         try:
             template = tokenizer.get_chat_template(self._given.pop("chat_template", None))
         except ValueError as error:  # several, none of which is the default
@@ -76,7 +80,7 @@ class Chat:
         """What comes before each answer, although the template's prompt for one doesn't have it."""
         opening = self._opening(SAMPLE)
         before, after = self._around_answer(opening)
-        self._lead = before if before.strip() else ""
+        self._lead = before if before.strip() and not thinking else ""
         self._sample, self._blank = opening + self._lead, "" if self._lead else before
         self.end_ids: Ids = self._ends(after, model)
         """The tokens that end an answer, first the one that the template puts there."""
@@ -86,9 +90,13 @@ class Chat:
                 f"the chat template of {self._name} writes {tokenizer.decode(unknown[:1])!r}, for which the model has "
                 "no weights: its tokenizer belongs to another model"
             )
-        if OPEN_THOUGHT.search(self._sample):
+        self.thought_opened = opens_thought(self._sample)
+        """Whether an answer begins amid a thought."""
+        if thinking:
+            return
+        if self.thought_opened:
             note(f"the chat template of {self._name} opens a thought: answers are read as if there were none")
-        elif OPEN_THOUGHT.search(opening):
+        elif opens_thought(opening):
             note(f"the chat template of {self._name} opens a thought, which is closed at once: hero doesn't think")
 
     def prompt_ids(self, messages: Messages) -> list[int]:

@@ -1,21 +1,23 @@
-"""Sampling short completions from a causal language model for a whole batch of prompts at once.
+"""Sampling completions from a causal language model for a whole batch of prompts at once.
 
-What rows share is forwarded once: the longest common prefix of the prompts, each distinct prompt, and after every
-token each distinct text so far. Randomness is handed in per row, so a row's completion does not depend on which rows
-it is batched with (up to float rounding).
+Of short ones (`sample_completions`) what rows share is forwarded once: the longest common prefix of the prompts, each
+distinct prompt, and after every token each distinct text so far. Long ones (`sample_long_completions`), which soon
+share nothing, are left to transformers. Randomness is handed in per row, so a row's completion does not depend on
+which rows it is batched with (up to float rounding).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from poker_env.language_model.contexts import Context, TokenIds, start
+from poker_env.language_model.forward import base_of
 
 Item = TypeVar("Item")
 
@@ -68,6 +70,73 @@ def sample_completions(
     finally:
         model.train(was_training)
     return completions
+
+
+@torch.no_grad()
+def sample_long_completions(
+    model: PreTrainedModel,
+    prompts: Sequence[TokenIds],
+    seeds: Sequence[int],
+    *,
+    max_new_tokens: int,
+    eos_ids: Sequence[int],
+    pad_id: int,
+    temperature: float = 1.0,
+    tokens_at_once: int = 16_384,
+) -> list[list[int]]:
+    """One completion per prompt by transformers' own generation: token ids, up to an end-of-sequence token if any.
+
+    Arguments are as in `sample_completions`, and so are the completions, to rounding; `tokens_at_once` of prompts and
+    completions, padding included, are held in a cache together.
+    """
+    base, found = base_of(model), list[list[int]]()
+    was_training, own_config = base.training, base.generation_config
+    base.eval()
+    # None of what the model's authors sample by: no top-p, no top-k, no penalties.
+    base.generation_config = GenerationConfig()
+    try:
+        longest = max(map(len, prompts), default=0) + max_new_tokens
+        for rows in batches(range(len(prompts)), max(1, tokens_at_once // longest)):
+            width = max(len(prompts[row]) for row in rows)
+            padded = [[pad_id] * (width - len(prompts[row])) + list(prompts[row]) for row in rows]
+            mask = [[int(place >= width - len(prompts[row])) for place in range(width)] for row in rows]
+            uniforms = np.array([np.random.default_rng(seeds[row]).random(max_new_tokens) for row in rows])
+            generate: Any = base.generate
+            texts = generate(
+                input_ids=torch.tensor(padded, device=base.device),
+                attention_mask=torch.tensor(mask, device=base.device),
+                generation_config=GenerationConfig(
+                    do_sample=False,  # what is drawn is the only token left
+                    max_new_tokens=max_new_tokens,
+                    eos_token_id=list(eos_ids),
+                    pad_token_id=pad_id,
+                    disable_compile=True,
+                ),
+                logits_processor=LogitsProcessorList([_Drawing(uniforms, width, temperature)]),
+            )
+            found += [_ended(text, eos_ids) for text in texts[:, width:].tolist()]
+    finally:
+        base.generation_config = own_config
+        base.train(was_training)
+    return found
+
+
+class _Drawing(LogitsProcessor):
+    """Draws each row's next token by that row's own random numbers, and leaves no other."""
+
+    def __init__(self, uniforms: np.ndarray, width: int, temperature: float) -> None:
+        """`uniforms` are (rows, tokens), in [0, 1), `width` the prompts' length."""
+        self._uniforms, self._width, self._temperature = uniforms, width, temperature
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        step = input_ids.shape[1] - self._width
+        drawn = torch.tensor(_draw(scores, self._uniforms[:, step : step + 1], self._temperature)).to(scores.device)
+        return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+
+
+def _ended(completion: list[int], eos_ids: Sequence[int]) -> list[int]:
+    """A completion up to its first end."""
+    return next((completion[: place + 1] for place, token in enumerate(completion) if token in eos_ids), completion)
 
 
 def _complete(

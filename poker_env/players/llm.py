@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,35 +18,19 @@ from poker_env.games import Game
 from poker_env.hand import Answer
 from poker_env.language_model.adapter import WEIGHTS, adapter_sha256, put_on
 from poker_env.language_model.base_weights import tell_other_weights
-from poker_env.language_model.chat import Chat
 from poker_env.language_model.generate import sample_completions
 from poker_env.language_model.loading import load_shared, load_tokenizer
 from poker_env.language_model.score import Scores, Spelled, score
-from poker_env.menu import MenuItem, make_menu
+from poker_env.players.asking import Advise, AskedModel, Ids, Question
 from poker_env.players.hub import trained_folder
 from poker_env.players.poker_config import FILE_NAME, Answers, PokerConfig
-from poker_env.prompts import TOKEN, Advice, Messages, build_messages, offered_tokens, parse_answer
+from poker_env.players.thinking import ThinkingPlayer
+from poker_env.prompts import offered_tokens, parse_answer
 from poker_env.state import Observation
-
-Ids = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Question:
-    """A decision as a model is asked it."""
-
-    menu: tuple[MenuItem, ...]
-    text: str
-    """The prompt, as people read it."""
-    prompt_ids: tuple[int, ...]
-    """The prompt's token ids, ready for the model's answer."""
+from poker_env.thoughts import TOKEN
 
 
-Advise = Callable[[Observation, Sequence[MenuItem]], Advice]
-"""What hero is told at an observation with that menu: an `Advisor.advise`."""
-
-
-class LLMPlayer:
+class LLMPlayer(AskedModel):
     """Asks a language model for one action token per decision, a whole batch at once.
 
     `Observation.coin_seed` drives the sampling, so the same deal, history and replica give the same answer.
@@ -64,22 +48,14 @@ class LLMPlayer:
     ) -> None:
         """`answers` are `free` text; or `scored`, which say beside it how probable each action of the menu was; or
         drawn from those probabilities alone, `menu`: whatever says more or less than an action's token is then an
-        answer that names no action, and isn't spelled out. `advise` is what gives the advice that `config` may want in
-        the prompts.
+        answer that names no action, and isn't spelled out. `advise` is as in `AskedModel`.
 
         Probabilities are remembered by prompt: when the model's weights have changed, make the player anew.
         """
-        self.model = model
-        self.tokenizer = tokenizer
-        self.config = config
-        self.name = name
-        self.sha256: str | None = None
-        """Of the adapter's weights, None without one."""
+        super().__init__(model, tokenizer, config, name, advise)
         self.answers = answers
-        self.advise = advise
         self._remembered: dict[tuple[int, ...], Scores] = {}
         self._batch_size = batch_size or (512 if model.device.type == "cuda" else 64)
-        self._chat = Chat(tokenizer, model, config.chat_template_kwargs, config.date)
         self._spellings: dict[str, tuple[Ids, ...]] = {}
 
     def act(self, observations: Sequence[Observation]) -> list[Answer]:
@@ -114,28 +90,6 @@ class LLMPlayer:
             for question, own in zip(questions, chances, strict=True)
         ]
 
-    def ask(self, observations: Sequence[Observation]) -> list[Question]:
-        """What the model is asked at each observation. Raises `ValueError` without the advice that belongs to it."""
-        menus = [make_menu(observation, self.config.fractions) for observation in observations]
-        advice: list[Advice | None] = [None] * len(menus)
-        if self.config.advisor is not None:
-            if self.advise is None:
-                raise ValueError(f"{self.name} is asked with advice about {self.config.advisor}, and has none")
-            given = map(self.advise, observations, menus)
-            advice = [whole.only(self.config.advice) for whole in given]
-        messages = [
-            build_messages(observation, menu, self.config.style, own)
-            for observation, menu, own in zip(observations, menus, advice, strict=True)
-        ]
-        texts = ["\n".join(message["content"] for message in prompt) for prompt in messages]
-        ids_of = {text: tuple(self.encode(prompt)) for text, prompt in dict(zip(texts, messages, strict=True)).items()}
-        return [Question(menu, text, ids_of[text]) for menu, text in zip(menus, texts, strict=True)]
-
-    @property
-    def end_ids(self) -> Ids:
-        """The tokens that end an answer, first the one that the chat template puts there."""
-        return self._chat.end_ids
-
     def spellings(self, token: str) -> tuple[Ids, ...]:
         """Token ids of an action token at the start of an answer, first as the chat template's own answers have it."""
         if token not in self._spellings:
@@ -152,10 +106,6 @@ class LLMPlayer:
         Known of a player whose `answers` aren't `free`.
         """
         return self._remembered[prompt_ids].answers
-
-    def encode(self, messages: Messages) -> list[int]:
-        """Token ids of chat messages, ready for the model's answer."""
-        return self._chat.prompt_ids(messages)
 
     def complete(
         self, prompts: Sequence[Sequence[int]], tokens: Sequence[Sequence[str]], seeds: Sequence[int]
@@ -177,6 +127,13 @@ class LLMPlayer:
             temperature=self.config.temperature,
             batch_size=self._batch_size,
         )
+
+    def token_of(self, prompt: str, tokens: Sequence[str], seed: int) -> str | None:
+        """Which of some action tokens it answers a prompt of anybody's with; None where it names none."""
+        ids = self.encode([{"role": "user", "content": prompt}])
+        completion = self.complete([ids], [tokens], [seed])[0]
+        text = str(self.tokenizer.decode(completion, skip_special_tokens=True))
+        return next((match.group() for match in TOKEN.finditer(text) if match.group() in tokens), None)
 
     def _draw(self, question: Question, scores: Scores, seed: int) -> Answer:
         """An answer of the menu, or one that names no action."""
@@ -226,7 +183,24 @@ def _with_scores(answer: Answer, question: Question, scores: Scores, place: int 
     return replace(answer, menu=menu, probabilities=scores.whole, place=place)
 
 
-def load_llm_player(path: str, game: Game) -> LLMPlayer:
+ModelPlayer = LLMPlayer | ThinkingPlayer
+
+
+def model_player(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: PokerConfig,
+    name: str = "llm",
+    answers: Answers = "free",
+    advise: Advise | None = None,
+) -> ModelPlayer:
+    """The player that a language model is, as its `config` says: one that thinks first has free answers alone."""
+    if config.thinking:
+        return ThinkingPlayer(model, tokenizer, config, name, advise)
+    return LLMPlayer(model, tokenizer, config, name, answers=answers, advise=advise)
+
+
+def load_llm_player(path: str, game: Game) -> ModelPlayer:
     """The player of an adapter (with its `poker_config.json`) or of an untrained model, by path or Hub id.
 
     Prompts with advice take an `advise` beside it, see `player_specs.make_llm_player`.
@@ -240,21 +214,21 @@ def load_llm_player(path: str, game: Game) -> LLMPlayer:
         config, name = replace(config, game=game), f"llm:{path}"
         if (folder / "config.json").exists():  # of a whole model, which the adapter was merged into
             model = load_shared(str(folder), init_kwargs=_without_revision(config))
-            return LLMPlayer(model, load_tokenizer(str(folder)), config, name)
+            return model_player(model, load_tokenizer(str(folder)), config, name)
         return _load_adapter(folder, config, name)
     if folder.is_dir() and (folder / WEIGHTS).exists():
         raise UserError(f"adapter {path} has no {FILE_NAME}: it was not trained with this project")
     config = PokerConfig(game=game, base_model=path)
-    return LLMPlayer(load_shared(path), load_tokenizer(path), config, f"llm:{path}")
+    return model_player(load_shared(path), load_tokenizer(path), config, f"llm:{path}")
 
 
-def _load_adapter(folder: Path, config: PokerConfig, name: str) -> LLMPlayer:
+def _load_adapter(folder: Path, config: PokerConfig, name: str) -> ModelPlayer:
     if not (folder / WEIGHTS).exists():
         raise UserError(f"adapter {folder} has no weights: {WEIGHTS} is missing")
     model = put_on(load_shared(config.base_model, init_kwargs=config.model_init_kwargs), folder).eval()
     tell_other_weights(config.base_model, config.base_sha256, name)
     tokenizer = load_tokenizer(config.base_model, revision=config.model_init_kwargs.get("revision"))
-    player = LLMPlayer(model, tokenizer, config, name)
+    player = model_player(model, tokenizer, config, name)
     player.sha256 = adapter_sha256(folder)
     return player
 
@@ -267,7 +241,7 @@ def _without_revision(config: PokerConfig) -> dict[str, Any]:
 class PokerLLMAgent:
     """Answers prompts, one at a time: `PokerLLMAgent.load("runs/quickstart/final").get_action_token(prompt)`."""
 
-    def __init__(self, player: LLMPlayer) -> None:
+    def __init__(self, player: ModelPlayer) -> None:
         self.player = player
         self._asked = 0
 
@@ -282,16 +256,13 @@ class PokerLLMAgent:
     def get_action_token(self, prompt: str, seed: int | None = None) -> str:
         """The model's action token for a prompt that lists its legal ones, as `- A0: Check (no chips added).`
 
-        The answer is sampled: with the same `seed` it is the same, without one each call draws anew. When it names no
-        legal token, the first one listed is returned (fold, or check where that is free). Raises `UserError` when the
-        prompt lists none.
+        The answer is sampled: with the same `seed` it is the same, without one each call draws anew. A model that
+        thinks first does so here, too. When the answer names no legal token, the first one listed is returned (fold,
+        or check where that is free). Raises `UserError` when the prompt lists none.
         """
         tokens = offered_tokens(prompt)
         if not tokens:
             raise UserError("the prompt lists no action tokens such as '- A0: Check (no chips added).'")
         if seed is None:
             seed, self._asked = self._asked, self._asked + 1
-        ids = self.player.encode([{"role": "user", "content": prompt}])
-        completion = self.player.complete([ids], [tokens], [seed])[0]
-        text = str(self.player.tokenizer.decode(completion, skip_special_tokens=True))
-        return next((match.group() for match in TOKEN.finditer(text) if match.group() in tokens), tokens[0])
+        return self.player.token_of(prompt, tokens, seed) or tokens[0]

@@ -21,6 +21,12 @@ FILE_NAME = "poker_config.json"
 Answers = Literal["free", "scored", "menu"]
 """How a model answers, see `LLMPlayer`."""
 
+NOT_THOUGHT = 16
+"""Tokens of an answer's length that are for tags and the answer itself."""
+
+TOKENS_PER_WORD = 2
+"""More than English has: a budget that is kept to the word must not be cut off."""
+
 
 @dataclass(frozen=True)
 class PokerConfig:
@@ -49,6 +55,8 @@ class PokerConfig:
     """The date (ISO) that chat templates are told, some of which print today's: a prompt is the same on every day."""
     base_sha256: str | None = None
     """Of the weights that an adapter was trained on (`poker_env.language_model.base_weights`); None for a Hub id's."""
+    thinking: bool = False
+    """Whether it thinks before it answers, see `poker_env.thoughts`."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.base_model, str):
@@ -69,6 +77,8 @@ class PokerConfig:
             raise UserError(f"advisor {self.advisor!r} must be the spec of a player, or null")
         if set(self.advice) - {*ADVICE}:
             raise UserError(f"advice {list(self.advice)} may hold {' and '.join(ADVICE)}")
+        if not isinstance(self.thinking, bool):
+            raise UserError(f"thinking {self.thinking!r} must be true or false")
         for name in ("chat_template_kwargs", "model_init_kwargs"):
             if not isinstance(getattr(self, name), dict):
                 raise UserError(f"{name} {getattr(self, name)!r} must be a mapping of names to values")
@@ -77,6 +87,11 @@ class PokerConfig:
         except (TypeError, ValueError) as error:
             raise UserError(f"date {self.date!r} must be a day such as 2026-01-01") from error
         check_init_kwargs(self.model_init_kwargs, "model_init_kwargs")
+
+    @property
+    def think_words(self) -> int | None:
+        """In how many words it is told to think; None where it doesn't."""
+        return max(1, (self.max_new_tokens - NOT_THOUGHT) // TOKENS_PER_WORD) if self.thinking else None
 
     def save(self, folder: Path) -> None:
         """Write `poker_config.json` into a folder."""

@@ -17,7 +17,7 @@ from poker_env.evaluation.hud import actions_of, habits, habits_of
 from poker_env.evaluation.match import Evaluation
 from poker_env.files import write_atomically
 from poker_env.games import Game
-from poker_env.hand import Hand
+from poker_env.hand import Answer, Hand
 from poker_env.histories.phh import write_phhs
 from poker_env.histories.pokerstars import write_pokerstars
 from poker_env.histories.steps import contested_pot, in_words, steps
@@ -35,7 +35,7 @@ POTS_IN_WORDS = 10
 LONGEST_TEXT = 2_000
 """Characters that are kept of a prompt or an answer, from its end and its beginning."""
 
-_SHARES = {"win_rate": "Hands won", "legal_rate": "Legal answers"}
+_SHARES = {"win_rate": "Hands won", "legal_rate": "Legal answers", "cut_off_rate": "Thoughts cut off"}
 ESTIMATORS = {
     "raw": "chips won, in one seat of each deck",
     "duplicate": "chips won, every deck in both seats",
@@ -46,6 +46,7 @@ ESTIMATORS = {
 }
 _SHOWN = {
     *("game", "hero", "villain", "seed", "hands", "deals", "seconds", "win_rate", "legal_rate", "headline"),
+    "cut_off_rate",
     *("estimates", "by_seat", "action_mix", "hud", "habits", "checkpoints", "versions", "command"),
 }
 """Keys of a record that have their own place on the page; others are shown as they are."""
@@ -341,6 +342,7 @@ def _replay(hand: Hand, number: int) -> dict[str, Any]:
                 "bets": [step.bets[hero], step.bets[villain]],
                 "actor": [hero, villain].index(step.decision.seat) if step.decision else None,
                 **({"asked": _cut(answer.prompt), "answered": _cut(answer.completion)} if answer else {}),
+                **({"thought": _thought(answer)} if answer and answer.thought is not None else {}),
             }
         )
     return {
@@ -356,6 +358,11 @@ def _hand_title(hand: Hand, number: int) -> str:
     unit = "bb" if hand.game.name == "holdem" else "antes"
     pot, won = contested_pot(hand) / hand.game.big_blind, hand.payoff_bb
     return f"Hand {number:,}: pot {pot:.4g} {unit}, hero {_signed(won, '.4g')} {unit}"
+
+
+def _thought(answer: Answer) -> str:
+    """What was thought before an answer, as long as it is."""
+    return f"{answer.thought}{' … (cut off: it never answered)' if answer.cut_off else ''}"
 
 
 def _cut(words: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from poker_env.hand import Hand
 from poker_env.histories.phh import to_phh
 from poker_env.histories.steps import board, streets_dealt
-from poker_env.report.html import Markup, escape
+from poker_env.report.html import Markup, details, escape
 from recipes.frontends.sitting import Event, Sitting, Thought, result_in_words
 
 RANK_NAMES = {str(rank): str(rank) for rank in range(2, 10)}
@@ -151,10 +151,11 @@ def _thought(thought: Thought) -> Markup:
         for text, share, taken in bars
     )
     said = f'<p class="pk-quiet">It said “{escape(thought.said)}”.</p>' if thought.said else ""
+    mused = "" if thought.mused is None else details("What it thought", Markup(f"<pre>{escape(thought.mused)}</pre>"))
     on = f"<span>on</span>{cards(thought.board)}" if thought.board else ""
     return Markup(
         f'<div class="pk-thought"><h3>{escape(thought.street)} <span class="pk-small">{cards(thought.hole)}{on}</span>'
-        f"</h3><table>{rows}</table>{said}</div>"
+        f"</h3><table>{rows}</table>{mused}{said}</div>"
     )
 
 

@@ -21,6 +21,7 @@ from poker_env.histories.steps import action_in_words, contested_pot
 from poker_env.knowledge.exact_value import KnowsItsPolicy
 from poker_env.menu import MenuItem, make_menu
 from poker_env.players.base import Player
+from poker_env.players.poker_config import PokerConfig
 from poker_env.state import Move, Observation, street_base
 from poker_env.table import LiveHand
 
@@ -51,6 +52,8 @@ class Thought:
     """How probable an answer was that names no legal action."""
     said: str
     """A language model's words."""
+    mused: str | None = None
+    """What it thought before them, word for word; None for one that doesn't think first."""
 
 
 @dataclass(frozen=True)
@@ -184,13 +187,15 @@ class Sitting:
     def thoughts(self) -> list[Thought]:
         """What villain thought in the hand, which is over, decision by decision; its cards are shown with it.
 
-        Empty where villain had nothing to decide. Raises `UserError` when it is a player that knows no probabilities.
+        Empty where villain had nothing to decide. Raises `UserError` when it isn't one that `tells_thoughts`.
         """
         self.reveal()
-        if not isinstance(self.villain, KnowsItsPolicy):
+        if not tells_thoughts(self.villain):
             raise UserError(f"{self.names[1]} can't say how probable its actions were")
         seen = [(observation, item) for observation, item in _seen(self.hand) if item.seat != self.hand.hero_seat]
-        policies = self.villain.policy([observation for observation, _ in seen])
+        policies: list[dict[int, float]] = [{} for _ in seen]
+        if isinstance(self.villain, KnowsItsPolicy):
+            policies = self.villain.policy([observation for observation, _ in seen])
         return [
             _thought(observation, item, policy) for (observation, item), policy in zip(seen, policies, strict=True)
         ]
@@ -286,6 +291,12 @@ class Sitting:
         seat = self.live.state.deal.hero_seat
         places = [place for place, decision in enumerate(self.live.decisions) if decision.seat == seat]
         return places[-1] if places else None
+
+
+def tells_thoughts(player: Player) -> bool:
+    """Whether it can say what it thought: how probable its actions were, or in words."""
+    config = getattr(player, "config", None)
+    return isinstance(player, KnowsItsPolicy) or (isinstance(config, PokerConfig) and config.thinking)
 
 
 def short_name(spec: str) -> str:
@@ -393,6 +404,7 @@ def _thought(observation: Observation, decision: Decision, policy: dict[int, flo
         hole=observation.hole,
         board=observation.board,
         options=options,
-        nothing=max(0.0, 1.0 - sum(policy.values())),
+        nothing=max(0.0, 1.0 - sum(policy.values())) if policy else 0.0,
         said=decision.answer.completion,
+        mused=decision.answer.thought,
     )

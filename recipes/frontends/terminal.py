@@ -309,6 +309,8 @@ def thought_table(thought: Thought, name: str) -> Table:
         table.add_row("→" if option.taken else "", option.text, f"{option.probability:.1%}", bar, style=style)
     if thought.nothing > 0.0005:
         table.add_row("", "no legal action", f"{thought.nothing:.1%}", "█" * round(30 * thought.nothing), style="red")
+    if thought.mused is not None:
+        table.add_row("", f"{thought.mused} → {thought.said}".strip())
     return table
 
 

@@ -93,6 +93,13 @@ class ExploitConfig(GRPOConfig):
         default=None,
         metadata={"help": "what the chat template is told, in training and whenever the adapter is asked"},
     )
+    thinking: bool = field(
+        default=False,
+        metadata={
+            "help": "hero thinks before it answers; max_completion_length is for its thought and answer together "
+            "(docs/thinking.md)"
+        },
+    )
     prompt_style: str = field(
         default="compact", metadata={"help": "compact; brief, the same in letters; or classic, in full sentences"}
     )
@@ -227,7 +234,7 @@ class ExploitConfig(GRPOConfig):
         world = int(os.environ.get("WORLD_SIZE", "1"))
         check_choices(vars(self))
         check_bounds(vars(self), world)
-        self._check()
+        self._check(defaults, world)
         rows, share = self.rows_per_epoch or self._enough_rows(), world * self.updates_per_epoch
         if self.updates_per_epoch > rows:
             raise UserError(
@@ -273,6 +280,7 @@ class ExploitConfig(GRPOConfig):
             advice=tuple(self.advice),
             chat_template_kwargs=self.chat_template_kwargs or {},
             model_init_kwargs=self.model_init_kwargs or {},
+            thinking=self.thinking,
         )
 
     def entropy_coef_at(self, epoch: int) -> float:
@@ -317,12 +325,16 @@ class ExploitConfig(GRPOConfig):
             raise UserError(f"rewards: {error}") from error
 
     def _enough_rows(self) -> int:
-        """For the decisions of an epoch: in hold'em some two a hand, in small games no more than there are."""
+        """For the decisions of an epoch: in hold'em some two a hand, in small games no more than there are.
+
+        No two thoughts are alike.
+        """
         game = self.make_game()
         answers = longest_menu(game, self.menu_fractions) if "all_action" in self.variance_reduction else 1
-        return min(2 * self.episodes_per_epoch * answers, MOST_ROWS.get(game.name, sys.maxsize))
+        most = sys.maxsize if self.thinking else MOST_ROWS.get(game.name, sys.maxsize)
+        return min(2 * self.episodes_per_epoch * answers, most)
 
-    def _check(self) -> None:
+    def _check(self, defaults: Mapping[str, Any], world: int) -> None:
         for name in ("lora_target_modules", "rewards", "menu_fractions"):
             if not getattr(self, name):
                 raise UserError(f"{name} is empty: name at least one")
@@ -340,7 +352,7 @@ class ExploitConfig(GRPOConfig):
         self.poker()
         for switch in self.variance_reduction:
             chosen("variance_reduction", switch, SWITCHES)
-        check_together(vars(self))
+        check_together(vars(self), defaults, world)
         check_trackers(self.report_to)
         check_villain(vars(self))
 

@@ -11,19 +11,22 @@ from typing import Any
 import torch
 from peft import get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, get_scheduler
+from trl.import_utils import is_vllm_available
 
 from poker_env.errors import UserError, first_line
 from poker_env.language_model.adapter import put_on
 from poker_env.language_model.skeleton import skeleton
 from poker_env.menu import longest_menu
-from poker_env.players.llm import LLMPlayer
+from poker_env.players.llm import LLMPlayer, model_player
 from recipes.options.config import ExploitConfig
 
 
 def check_early(config: ExploitConfig, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise `UserError` for options that can't be had together, or not with this model or tokenizer."""
     model = skeleton(config.model_name_or_path, config.model_init_kwargs, trust_remote_code=config.trust_remote_code)
-    _check_length(config, LLMPlayer(model, tokenizer, config.poker()))
+    hero = model_player(model, tokenizer, config.poker())
+    if isinstance(hero, LLMPlayer):
+        _check_length(config, hero)
     _check_optimizer(config)
     _check_adapter(config, model)
 
@@ -32,6 +35,8 @@ def check_machine(config: ExploitConfig) -> None:
     """Raise `UserError` for options that can't be had on this machine."""
     if config.fp16 and not torch.cuda.is_available():
         raise UserError("dtype float16 is for GPUs, where the loss can be scaled: set dtype to float32 or bfloat16")
+    if config.use_vllm and not is_vllm_available():
+        raise UserError("use_vllm true: vLLM isn't installed here; pip install 'trl[vllm]', or leave it out")
 
 
 def _check_length(config: ExploitConfig, hero: LLMPlayer) -> None:

@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from poker_env.errors import UserError
-from recipes.options.trl_options import check_cispo
+from recipes.options.trl_options import WORKS, check_cispo
 from recipes.options.values import shown
 
+LEAST_THOUGHT = 32
+"""Tokens of an answer that has a thought."""
 
-def check_together(values: Mapping[str, Any]) -> None:
-    """Raise `UserError` for the first option that doesn't go with another."""
+NEED_PROBABILITIES = ("hero", "all_action")
+"""What of `variance_reduction` takes to know how probable each action of the menu was."""
+
+
+def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world: int) -> None:
+    """Raise `UserError` for the first option that doesn't go with another, or with so many processes."""
     if values["episodes_per_epoch"] % values["replicas"]:
         raise UserError(
             f"episodes_per_epoch {values['episodes_per_epoch']} is not a multiple of replicas {values['replicas']}"
@@ -43,3 +49,62 @@ def check_together(values: Mapping[str, Any]) -> None:
                 f"{name} {shown(values[name])} does nothing with lr_scheduler_type "
                 f"{values['lr_scheduler_type']}: leave it out, or set another lr_scheduler_type"
             )
+    if values["thinking"]:
+        check_thinking(values)
+    else:
+        refuse_vllm(values, defaults, "thinking")
+    if values["use_vllm"]:
+        check_vllm(values, world)
+    else:
+        refuse_vllm(values, defaults, "use_vllm")
+
+
+def check_thinking(values: Mapping[str, Any]) -> None:
+    """Raise `UserError` for what can't be had of a model that thinks first."""
+    length = values["max_completion_length"]
+    if length < LEAST_THOUGHT:
+        raise UserError(
+            f"max_completion_length {length} leaves no room to think: set it to {LEAST_THOUGHT} or more, say 512"
+        )
+    if (values["chat_template_kwargs"] or {}).get("enable_thinking") is False:
+        raise UserError("thinking true and chat_template_kwargs enable_thinking false: leave one of them out")
+    for part in values["variance_reduction"]:
+        if part in NEED_PROBABILITIES:
+            raise UserError(
+                f"variance_reduction {part} needs the probabilities of hero's menu, which nobody knows of a model "
+                "that thinks first: leave it out with thinking"
+            )
+    if values["warm_start_player"]:
+        raise UserError(
+            f"warm_start_player {values['warm_start_player']} has no thoughts to imitate: leave it out with thinking"
+        )
+    if values["exact_eval_every"]:
+        raise UserError(
+            f"exact_eval_every {values['exact_eval_every']} needs hero's probabilities, which nobody knows of a model "
+            "that thinks first: leave it out with thinking"
+        )
+
+
+def refuse_vllm(values: Mapping[str, Any], defaults: Mapping[str, Any], needed: str) -> None:
+    """Raise `UserError` for an option of vLLM that does nothing without another one, `needed`."""
+    for name in WORKS["vLLM, with thinking"]:
+        if name != needed and values[name] != defaults[name]:
+            raise UserError(
+                f"{name} {shown(values[name])} does nothing without {needed}: set {needed}, or leave it out"
+            )
+
+
+def check_vllm(values: Mapping[str, Any], world: int) -> None:
+    """Raise `UserError` for what can't be had where vLLM samples."""
+    if values["vllm_mode"] not in ("colocate", "server"):
+        raise UserError(f"vllm_mode {shown(values['vllm_mode'])}: choose colocate or server")
+    if values["vllm_mode"] == "server" and world > 1:
+        raise UserError(
+            f"vllm_mode server can't be had with {world} processes, which ask it at different times: set it to "
+            "colocate"
+        )
+    if values["trained_share"] < 1:
+        raise UserError(
+            f"trained_share {values['trained_share']} can't be had with use_vllm, whose correction takes rows of one "
+            "decision each: leave one out"
+        )

@@ -45,6 +45,12 @@ WORKS = {
         *("output_dir", "log_level", "log_level_replica", "log_on_each_node"),
         *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"),
     ),
+    "vLLM, with thinking": (
+        *("use_vllm", "vllm_mode", "vllm_model_impl", "vllm_enable_sleep_mode", "vllm_gpu_memory_utilization"),
+        *("vllm_max_model_length", "vllm_server_base_url", "vllm_server_host", "vllm_server_port"),
+        *("vllm_server_timeout", "vllm_group_port", "vllm_importance_sampling_correction"),
+        *("vllm_importance_sampling_mode", "vllm_importance_sampling_clip_max", "vllm_importance_sampling_clip_min"),
+    ),
     "Hub": ("push_to_hub", "hub_model_id", "hub_private_repo", "hub_revision", "hub_token", "hub_strategy"),
 }
 """By family. `loss_type` is dapo or cispo; `hub_strategy` end or every_save, and the final adapter is all that is
@@ -90,16 +96,14 @@ REFUSED = {
     **dict.fromkeys(("generation_kwargs", "repetition_penalty", "cache_implementation", "use_cache"), _SAMPLING),
     **dict.fromkeys(
         (
-            *("use_vllm", "vllm_mode", "vllm_model_impl", "vllm_enable_sleep_mode", "vllm_structured_outputs_regex"),
-            *("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_server_timeout"),
-            *("vllm_group_port", "vllm_gpu_memory_utilization", "vllm_max_model_length"),
-            *("vllm_tensor_parallel_size", "vllm_importance_sampling_correction", "vllm_importance_sampling_mode"),
-            *("vllm_importance_sampling_clip_max", "vllm_importance_sampling_clip_min"),
-            *("vllm_importance_sampling_cap", "use_transformers_continuous_batching"),
-            *("transformers_continuous_batching_config", "use_transformers_paged"),
+            *("use_transformers_continuous_batching", "transformers_continuous_batching_config"),
+            "use_transformers_paged",
         ),
         "hands are sampled by the model that is trained",
     ),
+    "vllm_structured_outputs_regex": f"{_SAMPLING}: to reshape it biases the policy gradient",
+    "vllm_tensor_parallel_size": "a process has one GPU: with vllm_mode server it is the server's own option",
+    "vllm_importance_sampling_cap": "set vllm_importance_sampling_clip_max, which is the same",
     "max_tool_calling_iterations": "a hand has no tools",
     "mask_truncated_completions": "it would mask every answer that stops at its action token",
     "multi_objective_aggregation": f"{_ROWS}; rewards are summed by their weights",

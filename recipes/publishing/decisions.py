@@ -63,6 +63,7 @@ def decision_rows(number: int, deck: int, hand: Hand, values: dict[str, float]) 
             "pot": decision.pot,
             "to_call": decision.to_call,
             "prompt": decision.answer.prompt,
+            **({} if decision.answer.thought is None else {"thought": decision.answer.thought}),
             "completion": decision.answer.completion,
             "legal": decision.legal,
             "action": decision.move.kind if decision.move else "illegal",

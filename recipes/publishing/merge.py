@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from poker_env.language_model.loading import load_model, load_tokenizer
 from poker_env.language_model.skeleton import load_config
 from poker_env.player_specs import make_llm_player, make_player
 from poker_env.players.hub import trained_folder
+from poker_env.players.llm import LLMPlayer, ModelPlayer
 from poker_env.players.poker_config import PokerConfig
 from poker_env.state import Observation
 from poker_env.table import play
@@ -59,10 +60,18 @@ def merge(adapter: str, folder: Path, dtype: str = "auto") -> float:
 def moved_between(before: Path, after: Path, game: Game) -> float:
     """How far the probability of any action is from one player's to another's, over some decisions."""
     asked = _some_decisions(game)
-    own, other = (make_llm_player(str(path), game).policy(asked) for path in (before, after))
+    own, other = (_policy_of(make_llm_player(str(path), game), asked) for path in (before, after))
     return max(
         abs(other[place][action] - own[place][action]) for place in range(len(asked)) for action in other[place]
     )
+
+
+def _policy_of(player: ModelPlayer, asked: Sequence[Observation]) -> list[dict[int, float]]:
+    """Of a model that thinks first, what it would do if it didn't: that tells two weights apart, too."""
+    if isinstance(player, LLMPlayer):
+        return player.policy(asked)
+    unthinking = replace(player.config, thinking=False)
+    return LLMPlayer(player.model, player.tokenizer, unthinking, advise=player.advise).policy(asked)
 
 
 def _of_folder(init_kwargs: Mapping[str, Any]) -> dict[str, Any]:

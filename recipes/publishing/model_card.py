@@ -221,7 +221,11 @@ def _match(publication: Publication) -> str:
             "prompts",
             f"{poker.style}" + (f", with advice about `{poker.advisor}`" if poker.advisor else ", without advice"),
         ),
-        ("answers", f"sampled at temperature {poker.temperature:g}, at most {poker.max_new_tokens} tokens"),
+        (
+            "answers",
+            ("a thought, then an action; " if poker.thinking else "")
+            + f"sampled at temperature {poker.temperature:g}, at most {poker.max_new_tokens} tokens",
+        ),
     ]
     if poker.game.name == "holdem":
         rows.append(

@@ -43,6 +43,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, poker: PokerConfig) -> Pe
         ("game", saved.game.name, poker.game.name),
         ("model_name_or_path", saved.base_model, poker.base_model),
         ("prompt_style", saved.style, poker.style),
+        ("thinking", saved.thinking, poker.thinking),
         ("menu_fractions", saved.fractions, poker.fractions),
         ("advisor", saved.advisor is not None, poker.advisor is not None),  # about whom may change
         *([("advice", list(saved.advice), list(poker.advice))] if poker.advisor is not None else []),

@@ -44,6 +44,7 @@ def epoch_metrics(epoch: int, hands: EpochHands, logs: dict[str, float], seconds
         "win_rate": float((hands.payoffs_bb > 0).mean()),
         "decisions": hands.decisions,
         "legal_rate": hands.legal / max(1, hands.decisions),
+        **({} if hands.cut_off is None else {"cut_off_rate": hands.cut_off / max(1, hands.decisions)}),
         "returns": hands.returns_by_name,
         "trained_decisions": hands.trained,
         "rows": hands.rows,

@@ -137,10 +137,11 @@ class Watcher(TrainerCallback):
             bb += f", luck taken out {row['bb_aivat']:+.2f}{_margin(row['bb_aivat_ci95'])}"
         extra = f"  KL {row['kl']:.3f}" if row["kl"] is not None else ""
         exact = f"  [bold]{describe(row)}[/]" if "value" in row else ""
+        cut_off = f"  cut off {row['cut_off_rate']:.0%}" if "cut_off_rate" in row else ""
         self.console.print(
             f"[bold]epoch {row['epoch']}/{self.config.num_epochs}[/]{exact}  {row['hands']} hands"
             f"  return {row['avg_return']:+.2f}{' [green]best[/]' if self._best is not None else ''}"
-            f"  {bb}  won {row['win_rate']:.0%}  legal {row['legal_rate']:.0%}"
+            f"  {bb}  won {row['win_rate']:.0%}  legal {row['legal_rate']:.0%}{cut_off}"
             f"{untrained(row)}  loss {row['loss']:.3f}  entropy {row['entropy']:.2f}{extra}"
             f"  grad {row['grad_norm']:.2f}"
             f"  {row['hands_per_second']:.1f} hands/s  ETA {int(left // 60)}:{int(left % 60):02d}",
@@ -200,6 +201,8 @@ def replay(hand: Hand, rewards: list[RewardSpec], gamma: float) -> str:
             credit = ", ".join(
                 f"{spec.name} {value[index]:+.2f}" for spec, value in zip(rewards, returns, strict=True)
             )
+            if decision.answer.thought is not None:
+                line += f"   thought {decision.answer.thought!r}{', cut off' if decision.answer.cut_off else ''}"
             line += f"   answered {decision.answer.completion!r}   returns: {credit}"
             index += 1
         lines.append(line)

@@ -1,6 +1,6 @@
 """An epoch's rows in batches for the stock trainer, and a batch in parts that fit into memory.
 
-Rows with the same prompt are always in one part of one batch.
+Rows with the same prompt are always in one batch, and in one part of it unless they are many long thoughts.
 """
 
 from __future__ import annotations
@@ -88,20 +88,26 @@ def _taken(values: Any, rows: Sequence[int]) -> Any:
     return values[list(rows)] if isinstance(values, torch.Tensor) and values.ndim else values
 
 
-def in_parts(batch: Inputs, tokens: int) -> list[Inputs]:
+def in_parts(batch: Inputs, tokens: int, whole_prompts: bool = True) -> list[Inputs]:
     """A batch's rows in parts, none of which makes a tree of more than so many tokens if it has several prompts.
 
-    All processes call it together, and have as many parts with as many rows, some of which weigh nothing.
+    Without `whole_prompts`, none that has several rows. All processes call it together, and have as many parts with as
+    many rows, some of which weigh nothing.
     """
-    texts = texts_of(batch)
-    prompts = list(_by_prompt(texts, sorted(range(len(texts)), key=texts.__getitem__)).values())
-    cuts = cut([[texts[row] for row in rows] for rows in prompts], tokens)
-    parts = [[row for place in own for row in prompts[place]] for own in cuts]
+    parts = places_in_parts(texts_of(batch), tokens, whole_prompts)
     if processes() == 1:
         return [_filled(batch, own, len(own)) for own in parts]
     sizes = [max(own) for own in zip_longest(*everywhere([len(own) for own in parts]), fillvalue=0)]
     parts += [[]] * (len(sizes) - len(parts))
     return [_filled(batch, own, size) for own, size in zip(parts, sizes, strict=True)]
+
+
+def places_in_parts(texts: Sequence[Text], tokens: int, whole_prompts: bool = True) -> list[list[int]]:
+    """Places of texts by part, those that begin alike together; see `in_parts`."""
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    groups = list(_by_prompt(texts, order).values()) if whole_prompts else [[row] for row in order]
+    cuts = cut([[texts[row] for row in rows] for rows in groups], tokens)
+    return [[row for place in own for row in groups[place]] for own in cuts]
 
 
 def cut(groups: Iterable[Sequence[tuple[Sequence[int], Sequence[int]]]], tokens: int) -> list[list[int]]:

@@ -15,7 +15,7 @@ from poker_env.knowledge.control_variates import Choice, CreditAssigner, HandCre
 from poker_env.knowledge.exact_value import SMALL_GAMES, exact_policy
 from poker_env.knowledge.ranges import range_policy_of
 from poker_env.players.base import Player
-from poker_env.players.llm import LLMPlayer
+from poker_env.players.llm import LLMPlayer, ModelPlayer
 from poker_env.players.poker_config import Answers
 from recipes.options.config import ExploitConfig
 from recipes.training.returns import FloatArray, discounted_returns, leave_one_out_baseline, returns_from_start
@@ -48,7 +48,7 @@ class Crediting:
         """How hero has to answer."""
         return "free" if self._luck is None else self._luck.answers
 
-    def credited(self, hands: Sequence[Hand], hero: LLMPlayer) -> Credited:
+    def credited(self, hands: Sequence[Hand], hero: ModelPlayer) -> Credited:
         """The hands of a hero that gives `answers`."""
         returns = [discounted_returns(self._rewards_of(hand), self._config.gamma) for hand in hands]
         starts = returns_from_start(returns).reshape(-1, len(self._rewards))
@@ -112,6 +112,7 @@ class LuckRemover:
         }
         """What a reward function gives an answer that names no legal action, by its place."""
         self._n_rewards = len(config.rewards)
+        self._thinking = config.thinking
         self._assigner: CreditAssigner | None = None
         if not self._scales:
             raise UserError("variance_reduction takes luck out of chips, which are not rewarded: add the reward chips")
@@ -125,11 +126,14 @@ class LuckRemover:
         """How hero has to answer.
 
         With the all-action gradient by the menu alone, which leaves nothing to sample: an odd answer that is still
-        read as a token would be a row of its own, rare and heavy, and the entropy bonus would breed them.
+        read as a token would be a row of its own, rare and heavy, and the entropy bonus would breed them. A model that
+        thinks first doesn't know the menu's probabilities.
         """
+        if self._thinking:
+            return "free"
         return "menu" if self.switches.all_action else "scored"
 
-    def credits(self, hands: Sequence[Hand], hero: LLMPlayer) -> list[HandCredit]:
+    def credits(self, hands: Sequence[Hand], hero: ModelPlayer) -> list[HandCredit]:
         """The hands' credit in chips, of a hero that gives `answers`."""
         assigner = self._assigner_for(hero)
         return [
@@ -164,10 +168,11 @@ class LuckRemover:
                         replaced[index, place] -= penalty
         return replaced
 
-    def decisions(self, hand: Hand, credit: HandCredit, given: Sequence[Row], hero: LLMPlayer) -> list[list[Row]]:
+    def decisions(self, hand: Hand, credit: HandCredit, given: Sequence[Row], hero: ModelPlayer) -> list[list[Row]]:
         """Each decision's rows, with the all-action gradient: the one `given`, then those of the menu's answers."""
         if not self.switches.all_action:
             return [[row] for row in given]
+        assert isinstance(hero, LLMPlayer)  # see `check_thinking`
         return [
             [replace(row, decisions=0, texts=0), *self._menu(decision.answer, own.actions, row, hero)]
             for decision, own, row in zip(hand.hero_decisions, credit.decisions, given, strict=True)
@@ -196,9 +201,9 @@ class LuckRemover:
                     share_of_credit, logps = (credit * own / probability).tolist(), map(math.log, each.chances)
                     yield Row(given.prompt_ids, each.ids, tuple(share_of_credit), decisions=own, logps=tuple(logps))
 
-    def _assigner_for(self, hero: LLMPlayer) -> CreditAssigner:
-        """Exact in small games, for hero's policy as it is now; else the same for good."""
-        if self._game.name in SMALL_GAMES:
+    def _assigner_for(self, hero: ModelPlayer) -> CreditAssigner:
+        """Exact in small games, for hero's policy as it is now where that is known; else the same for good."""
+        if self._game.name in SMALL_GAMES and isinstance(hero, LLMPlayer):
             return assigner_against(self._game, self._villain, self.switches, exact_policy(self._game, hero))
         if self._assigner is None:
             self._assigner = assigner_against(self._game, self._villain, self.switches)

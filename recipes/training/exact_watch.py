@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from poker_env.errors import UserError
 from poker_env.knowledge.exact_value import ExactJudge, exact_policy, legal_entropy
 from poker_env.players.base import Player
-from poker_env.players.llm import LLMPlayer
+from poker_env.players.llm import ModelPlayer
 from recipes.options.config import ExploitConfig
 
 DEFAULT_EVERY = {"kuhn": 1, "leduc": 5}
@@ -29,7 +29,7 @@ class ExactWatch:
         Raises `UserError` when they were asked for and can't be had.
         """
         every, game = config.exact_eval_every, config.make_game()
-        if every == 0:
+        if every == 0 or config.thinking:
             return None
         try:
             return ExactWatch(ExactJudge(game, villain), every or DEFAULT_EVERY[game.name], config.num_epochs)
@@ -42,7 +42,7 @@ class ExactWatch:
         """Whether an epoch (from 0, the start) is one of those, as the first and the last always are."""
         return epoch % self.every == 0 or epoch == self.epochs
 
-    def metrics(self, hero: LLMPlayer) -> dict[str, float | None]:
+    def metrics(self, hero: ModelPlayer) -> dict[str, float | None]:
         """What `metrics.jsonl` says of hero's policy, in chips per hand; the mean entropy of legal actions in nats."""
         policy = exact_policy(self.judge.game, hero)
         found = self.judge.judge(policy)

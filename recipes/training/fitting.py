@@ -30,7 +30,7 @@ class FitsIntoMemory(Trainer):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.memory = estimated(self.model)
+        self.memory = estimated(self.model, long_answers=getattr(self.args, "thinking", False))
         """What training is expected to take."""
         self.tokens_per_tree = self.memory.tokens
         """How large a tree is that is forwarded and backpropagated at once."""

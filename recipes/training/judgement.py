@@ -18,7 +18,7 @@ from poker_env.evaluation.match import Match, PlayedDeck
 from poker_env.evaluation.results import comparison_table, judged_sha256, write_results
 from poker_env.language_model.adapter import adapter_sha256
 from poker_env.player_specs import advice_for
-from poker_env.players.llm import LLMPlayer
+from poker_env.players.llm import model_player
 from poker_env.report.page import write_report
 from recipes.training.processes import gather_to_main, is_main, on_main, share_of
 from recipes.training.rollout import Rollout
@@ -70,7 +70,7 @@ class Judgement:
     def _match(self, model: Any, adapter: Path | None) -> Match:
         config, rollout = self._rollout.config, self._rollout
         poker = config.poker()
-        hero = LLMPlayer(
+        hero = model_player(
             model,
             self._trainer.processing_class,
             poker,

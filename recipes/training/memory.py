@@ -12,7 +12,7 @@ import torch
 
 from poker_env.errors import note
 from poker_env.language_model.forward import base_of, tree_logits
-from poker_env.language_model.self_check import some_texts
+from poker_env.language_model.self_check import dtype_of, known_tokens, some_texts
 from poker_env.language_model.token_tree import TokenTree
 
 MOST_TOKENS = {"cpu": 512, "cuda": 16384}
@@ -49,7 +49,7 @@ class Memory:
     adapter: int
     """Those that are trained, their gradients, and what the optimizer keeps of them."""
     per_token: int
-    """What is kept of a token until its gradient is backpropagated, but for the logits."""
+    """What is kept of a token until its gradient is backpropagated; the logits where all tokens have them."""
     tokens: int
     """How many are forwarded and backpropagated at once."""
     program: int
@@ -73,13 +73,21 @@ class Memory:
         return f"memory: about {self.total / 1e9:.2g} GB ({named})"
 
 
-def estimated(model: Any) -> Memory:
+LOGITS = 3
+"""Copies of the logits that there are at a time: as the model gives them, as they are picked, and their gradient."""
+
+
+def estimated(model: Any, long_answers: bool = False) -> Memory:
     """What training a model takes, with as many tokens at a time as there is room for.
 
-    A note says where there is none for the fewest.
+    Of `long_answers` nearly all tokens have logits, of short ones hardly any. A note says where there is no room for
+    the fewest.
     """
-    device = base_of(model).device
+    base = base_of(model)
+    device = base.device
     each, free = max(1, bytes_per_token(model)), available_bytes(device)
+    if long_answers:
+        each += LOGITS * known_tokens(base) * dtype_of(base).itemsize
     room = int(SHARE * free / each)
     if room < FEWEST_TOKENS:
         needed = FEWEST_TOKENS * each / SHARE

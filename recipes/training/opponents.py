@@ -17,7 +17,9 @@ from recipes.training.processes import everywhere
 
 
 class Opponents:
-    """The players that are a run's villain. Language models answer with the menu's tokens alone, in one look."""
+    """The players that are a run's villain. Language models answer with the menu's tokens alone, in one look, but for
+    those that think first.
+    """
 
     def __init__(self, config: ExploitConfig) -> None:
         self._config, self._game = config, config.make_game()

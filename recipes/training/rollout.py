@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,10 @@ from trl import GRPOTrainer
 from poker_env.games import make_deals
 from poker_env.hand import Hand
 from poker_env.player_specs import advice_for, make_player
-from poker_env.players.llm import LLMPlayer
-from poker_env.players.poker_config import Answers
+from poker_env.players.asking import Ids
+from poker_env.players.llm import ModelPlayer, model_player
+from poker_env.players.poker_config import Answers, PokerConfig
+from poker_env.players.thinking import ThinkingPlayer
 from poker_env.table import play
 from recipes.options.config import ExploitConfig
 from recipes.training.credit import Credited, Crediting
@@ -57,6 +59,8 @@ class EpochHands:
 
     A text is a decision's prompt and an answer: the one given, or with the all-action gradient each of the menu's.
     """
+    cut_off: int | None = None
+    """Decisions at which hero never came to the end of its thought; None for a model that doesn't think."""
 
 
 class Rollout:
@@ -84,13 +88,15 @@ class Rollout:
         """The last epoch's results."""
         self._tokenizer = tokenizer
         self._poker = config.poker()
-        self._hero: tuple[int, LLMPlayer] | None = None
+        self._hero: tuple[int, ModelPlayer] | None = None
 
     def __call__(self, prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
         """Rows for the trainer, as many as prompts, in the form of `to_trl`."""
         started = time.monotonic()
-        epoch = trainer.state.global_step // self.config.steps_per_epoch
-        hero = self.hero(trainer.accelerator.unwrap_model(trainer.model), trainer.state.global_step)
+        step = trainer.state.global_step
+        epoch = step // self.config.steps_per_epoch
+        model, drawn = trainer.accelerator.unwrap_model(trainer.model), Drawn(trainer)
+        hero = drawn.hero(model, self._tokenizer, self._poker) if self._poker.thinking else self.hero(model, step)
         process, processes = trainer.accelerator.process_index, trainer.accelerator.num_processes
         first, count = self._share_of_deals(process, processes)
         deals_per_epoch = self.config.episodes_per_epoch // self.config.replicas
@@ -98,7 +104,7 @@ class Rollout:
         self.hands = play(self.game, deals, hero, self._opponents.at(epoch), self.config.replicas)
         seconds = max(everywhere(time.monotonic() - started))
         credited = self._credit.credited(self.hands, hero)
-        played = everywhere(credited.decisions)
+        played = everywhere(drawn.told(credited.decisions) if self.config.use_vllm else credited.decisions)
         rows, tokens, answers = training_rows(
             [decision for decisions in played for decision in decisions],
             len(prompts) * processes,
@@ -107,33 +113,35 @@ class Rollout:
             pad_token_id=self._tokenizer.pad_token_id,
             rng=np.random.default_rng((self.config.seed, epoch)),
             share=self.config.trained_share,
+            merged=not self.config.use_vllm,  # TRL's correction takes a row's weight for a mask
         )
         self.epoch = self._summary(first, credited, played, rows, answers, seconds)
         share = deal_out(rows, processes)[process]
-        return to_trl(share.rows, share.elsewhere, tokens)
+        return to_trl(share.rows, share.elsewhere, tokens, drawn_elsewhere=self.config.use_vllm)
 
     @property
     def answers(self) -> Answers:
         """How hero answers."""
         return self._credit.answers
 
-    def hero(self, model: Any, step: int) -> LLMPlayer:
+    def hero(self, model: Any, step: int) -> ModelPlayer:
         """The model as a player, as it is after so many optimizer steps."""
         if self._hero is None or self._hero[0] != step:
             advise = advice_for(self._poker)
-            self._hero = step, LLMPlayer(model, self._tokenizer, self._poker, answers=self.answers, advise=advise)
+            self._hero = step, model_player(model, self._tokenizer, self._poker, answers=self.answers, advise=advise)
         return self._hero[1]
 
     def metrics(self) -> dict[str, float]:
         """The last epoch's figures under the names that trackers see, after `poker/`."""
         assert self.epoch is not None, "no hands were played yet"
-        aivat = self.epoch.aivat_bb
+        aivat, cut_off = self.epoch.aivat_bb, self.epoch.cut_off
         return {
             "bb_per_hand": float(self.epoch.payoffs_bb.mean()),
             **({} if aivat is None else {"bb_aivat": float(aivat.mean())}),
             "win_rate": float((self.epoch.payoffs_bb > 0).mean()),
             "avg_return": float(self.epoch.returns.mean()),
             "legal_rate": self.epoch.legal / max(1, self.epoch.decisions),
+            **({} if cut_off is None else {"cut_off_rate": cut_off / max(1, self.epoch.decisions)}),
             "hands_per_second": len(self.epoch.payoffs_bb) / self.epoch.seconds,
             "prompt_tokens_saved": self.epoch.prompt_tokens_saved,
             "trained_decisions": self.epoch.trained,
@@ -165,10 +173,11 @@ class Rollout:
                 first_deal + index // self.config.replicas,
                 len(hand.hero_decisions),
                 sum(decision.legal for decision in hand.hero_decisions),
+                sum(decision.answer.cut_off for decision in hand.hero_decisions),
             )
             for index, (hand, start) in enumerate(zip(self.hands, credited.starts, strict=True))
         ]
-        payoffs_bb, scores_bb, returns, deals, decisions, legal = (
+        payoffs_bb, scores_bb, returns, deals, decisions, legal, cut_off = (
             np.array(column) for column in zip(*(hand for own in everywhere(records) for hand in own), strict=True)
         )
         trained = [row for row in rows if row.decisions]
@@ -185,9 +194,12 @@ class Rollout:
             deals=deals,
             decisions=int(decisions.sum()),
             legal=int(legal.sum()),
+            cut_off=int(cut_off.sum()) if self._poker.thinking else None,
             seconds=seconds,
             prompt_tokens_saved=_saved(
-                sum(len(prompt) for prompts in asked for prompt in set(prompts)),
+                sum(
+                    len(prompt) for prompts in asked for prompt in (prompts if self._poker.thinking else set(prompts))
+                ),
                 sum(len(prompt) for prompts in asked for prompt in prompts),
             ),
             trained=math.floor(decisions.sum() * share + 1e-6),
@@ -197,6 +209,29 @@ class Rollout:
                 sum(row.tokens * row.texts for row in trained),
             ),
         )
+
+
+class Drawn:
+    """What a model that thinks says in an epoch's hands, sampled by the trainer, and how probable that was."""
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+        self._logps: dict[tuple[Ids, Ids], tuple[float | None, ...] | None] = {}
+
+    def hero(self, model: Any, tokenizer: Any, poker: PokerConfig) -> ThinkingPlayer:
+        """The model as a player."""
+        return ThinkingPlayer(model, tokenizer, poker, advise=advice_for(poker), generate=self._generate)
+
+    def told(self, decisions: Sequence[DecisionRows]) -> list[DecisionRows]:
+        """The decisions, with the log-probabilities that their tokens were drawn with."""
+        return [
+            [replace(row, logps=self._logps[row.prompt_ids, row.completion_ids]) for row in rows] for rows in decisions
+        ]
+
+    def _generate(self, prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Ids]:
+        sampled = self._trainer.sampled(prompts, seeds)
+        self._logps |= {(tuple(prompt), own.ids): own.logps for prompt, own in zip(prompts, sampled, strict=True)}
+        return [own.ids for own in sampled]
 
 
 def trl_reward_functions(config: ExploitConfig) -> list[Callable[..., list[float]]]:

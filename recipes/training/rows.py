@@ -40,8 +40,8 @@ class Row:
     """How many decisions the row stands for, on average; 0: none beside those of rows like it."""
     texts: int = 1
     """How many decisions' answers were merged into it, each a text to forward, however probable it was."""
-    logps: tuple[float, ...] | None = None
-    """Of each token of the answer, as it was drawn; None where that isn't known."""
+    logps: tuple[float | None, ...] | None = None
+    """Of each token of the answer, as it was drawn; None where that isn't known, of a token or of all."""
 
     @property
     def tokens(self) -> int:
@@ -65,8 +65,11 @@ def training_rows(
     pad_token_id: int,
     rng: np.random.Generator,
     share: float = 1.0,
+    merged: bool = True,
 ) -> tuple[list[Row], float, float]:
     """Exactly `count` rows out of decisions: merged ones, then at least one of padding; and what they stand for.
+
+    Those that are not to be `merged` have a row each, which weighs 1, be they alike or not.
 
     That is how many answers' tokens and how many answers the decisions have that fit; of their prompts only a `share`
     is trained on, see `spared`.
@@ -81,13 +84,14 @@ def training_rows(
     Padding has no weight in the loss. Its credit makes the sum of all that `to_trl` hands out 0, so that the mean that
     the trainer subtracts is 0 too.
     """
-    kept = _first_that_fit(decisions, count - 1, rng)
+    kept = _first_that_fit(decisions, count - 1, rng, merged)
     rows: list[Row] = []
     if kept:
         alone = [given for given, *menu in kept if not menu]
         credit = advantages([row.credit for row in alone], weights, scale) if alone else np.zeros((0, len(weights)))
         centred = [replace(row, credit=tuple(map(float, own))) for row, own in zip(alone, credit, strict=True)]
-        rows = merge([*centred, *(row for own in kept if len(own) > 1 for row in own if row.completion_ids)])
+        rows = [*centred, *(row for own in kept if len(own) > 1 for row in own if row.completion_ids)]
+        rows = merge(rows) if merged else rows
     tokens, answers = sum(row.decisions * len(row.completion_ids) for row in rows), sum(row.decisions for row in rows)
     rows = spared(rows, share, weights, rng)
     padding = count - len(rows)
@@ -199,18 +203,23 @@ def _elsewhere(prompts: Mapping[Ids, Sequence[Row]], share: Sequence[Row]) -> di
 
 
 def to_trl(
-    rows: Sequence[Row], elsewhere: Mapping[Ids, Sequence[Ids]] | None = None, tokens: float | None = None
+    rows: Sequence[Row],
+    elsewhere: Mapping[Ids, Sequence[Ids]] | None = None,
+    tokens: float | None = None,
+    drawn_elsewhere: bool = False,
 ) -> dict[str, Any]:
     """Rows as the dictionary that TRL's rollout contract asks for; the mask weights a row by its decisions.
 
-    `elsewhere` is a `Share`'s, `tokens` what the rows of all processes stand for where they don't add up to it.
+    `elsewhere` is a `Share`'s, `tokens` what the rows of all processes stand for where they don't add up to it. Rows
+    that were `drawn_elsewhere`, by an engine that isn't the trainer's model, come with what that says of its tokens.
     """
+    known = [row.logps if row.decisions else () for row in rows]
     return {
         "prompt_ids": [list(row.prompt_ids) for row in rows],
         "completion_ids": [list(row.completion_ids) for row in rows],
-        "logprobs": None,
+        "logprobs": [list(own or (0.0,)) for own in known] if drawn_elsewhere else None,
         "env_mask": [[float(row.decisions)] * len(row.completion_ids) for row in rows],
-        "sampled_logps": [row.logps if row.decisions else () for row in rows],
+        "sampled_logps": [None] * len(rows) if drawn_elsewhere else known,
         "credit": [_mean_credit(row) for row in rows],
         "elsewhere": [tuple((elsewhere or {}).get(row.prompt_ids, ())) for row in rows],
         "stood_for": [tokens] * len(rows),
@@ -222,9 +231,13 @@ def _mean_credit(row: Row) -> tuple[float, ...]:
     return tuple(credit / (row.decisions or 1) for credit in row.credit)
 
 
-def _first_that_fit(decisions: Sequence[DecisionRows], distinct: int, rng: np.random.Generator) -> list[DecisionRows]:
+def _first_that_fit(
+    decisions: Sequence[DecisionRows], distinct: int, rng: np.random.Generator, merged: bool
+) -> list[DecisionRows]:
     """Decisions in random order, as many as come before the first that would make more than `distinct` rows."""
     order = rng.permutation(len(decisions))
+    if not merged:
+        return [decisions[index] for index in sorted(order[:distinct])]
     seen: set[tuple[Ids, Ids]] = set()
     for taken, index in enumerate(order):
         seen |= {(row.prompt_ids, row.completion_ids) for row in decisions[index] if row.completion_ids}

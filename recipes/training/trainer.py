@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 from trl import GRPOTrainer
 
 from poker_env.language_model.forward import tree_logits
+from poker_env.language_model.generate import batches
 from poker_env.language_model.token_tree import TokenTree
+from poker_env.players.thinking import TOKENS_AT_ONCE
 from recipes.options.config import ExploitConfig
 from recipes.training.answer_logps import choice_entropies, token_logps, token_logps_and_entropies
-from recipes.training.batches import Inputs, Text, in_parts, regrouped, texts_of
+from recipes.training.batches import Inputs, Text, in_parts, places_in_parts, regrouped, texts_of
 from recipes.training.fitting import FitsIntoMemory
 from recipes.training.processes import total
 from recipes.training.rollout import Rollout
@@ -37,6 +40,15 @@ PER_TOKEN = {"completion_ids", "completion_mask", "tool_mask", "old_per_token_lo
 
 Rows = Sequence[Text]
 """(prompt, answer), token ids."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What a model said to a prompt."""
+
+    ids: Ids
+    logps: tuple[float | None, ...] | None = None
+    """Of each token, by the engine that drew it; None where that isn't known, of a token or of all."""
 
 
 class TreeTrainer(FitsIntoMemory, GRPOTrainer):
@@ -62,9 +74,45 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         """By prompt, answers to it that another process has the rows of."""
         self._prepared: int | None = None
         """The step, as the stock trainer counts them, whose rows were the last that were asked for."""
+        if args.thinking:
+            self._end_at(self.end_ids)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None for a run's folder: `recipes.push` writes one of what is published."""
+
+    def sampled(self, prompts: Sequence[Ids], seeds: Sequence[int]) -> list[Sampled]:
+        """What the model says to prompts by the stock trainer's own generation: transformers', or vLLM's.
+
+        The same prompts, seeds and weights give the same; of vLLM that isn't promised. All random numbers of
+        transformers' come from the seeds together, so that a text depends on those it is sampled with.
+        """
+        if self.use_vllm:
+            texts, logps = self._generate_single_turn([list(own) for own in prompts], None, {}, 1)
+            return [Sampled(tuple(text), tuple(own)) for text, own in zip(texts, logps, strict=True)]
+        longest = max(map(len, prompts), default=0) + self.max_completion_length
+        at_once = max(1, TOKENS_AT_ONCE["cuda" if self.accelerator.device.type == "cuda" else "cpu"] // longest)
+        devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
+        found: list[Sampled] = []
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.random.fork_rng(devices):
+                for rows in batches(range(len(prompts)), at_once):
+                    torch.manual_seed(int(np.random.default_rng([seeds[row] for row in rows]).integers(2**63)))
+                    texts, _ = self._generate_single_turn([list(prompts[row]) for row in rows], None, {}, 1)
+                    found += [Sampled(tuple(text)) for text in texts]
+        finally:
+            self.model.train(was_training)
+        return found
+
+    def _end_at(self, end_ids: Ids) -> None:
+        """Have the stock trainer's generation end at these tokens, too; it knows of the model's own."""
+        self.eos_token_ids: list[int] = list(dict.fromkeys((*self.eos_token_ids, *end_ids)))
+        if self.use_vllm:
+            engine = self.vllm_generation
+            engine.generation_kwargs = {"stop_token_ids": self.eos_token_ids, **engine.generation_kwargs}
+        else:
+            self.generation_config.eos_token_id = self.generation_kwargs["eos_token_id"] = self.eos_token_ids
 
     def _prepare_inputs(self, generation_batch: Inputs) -> Inputs:
         """The stock trainer's next batch; but rows with the same prompt, which it scatters, are in the same one.
@@ -109,7 +157,7 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         generated: tuple[Any, ...] = super()._generate(prompts)
         fields = next(part for part in generated if isinstance(part, dict))
         drawn = fields.get("sampled_logps", [None])
-        if self.args.steps_per_epoch > 1 and None not in drawn:
+        if self.args.steps_per_epoch > 1 and None not in drawn and not self.use_vllm:
             self._drawn = drawn
         return generated
 
@@ -118,7 +166,8 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
 
         Each part is one tree of tokens. The loss is a sum over rows, so parts change nothing but the memory it takes.
         """
-        parts, metrics = in_parts(inputs, self.tokens_per_tree), self._metrics["train"]
+        parts = in_parts(inputs, self.tokens_per_tree, whole_prompts=not self.args.thinking)
+        metrics = self._metrics["train"]
         logged = self.figures_so_far()
         loss = self.sum_of_parts(model, parts, lambda part: self._loss_of_part(model, part))
         shares = total(torch.stack([(part["completion_mask"] * part["tool_mask"]).sum() for part in parts]))
@@ -182,10 +231,16 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         ]
         logps = torch.zeros(len(rows), logits_to_keep, device=input_ids.device)
         entropies = torch.zeros_like(logps) if compute_entropy else None
-        where, own_logps, own_entropies = self._score_tree(model, rows, compute_entropy)
-        logps = logps.index_put(where, own_logps)
-        if entropies is not None and own_entropies is not None:
-            entropies = entropies.index_put(where, own_entropies)
+        # With gradients it is a part of a batch already, without them a whole epoch, which may be long.
+        whole = torch.is_grad_enabled() or not self.args.thinking
+        for part in [list(range(len(rows)))] if whole else places_in_parts(rows, self.tokens_per_tree, False):
+            (own, columns), own_logps, own_entropies = self._score_tree(
+                model, [rows[row] for row in part], compute_entropy
+            )
+            where = torch.tensor(part, device=logps.device)[own], columns
+            logps = logps.index_put(where, own_logps)
+            if entropies is not None and own_entropies is not None:
+                entropies = entropies.index_put(where, own_entropies)
         self._logps = logps.detach().sum(dim=1)
         return logps, entropies, None
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from poker_env.games import HOLDEM_CARDS, Deal, Game, make_deals, make_game
 from poker_env.menu import make_menu
 from poker_env.player_specs import make_player
-from poker_env.prompts import STYLES, Advice, build_messages, offered_tokens, parse_answer
+from poker_env.prompts import STYLES, Advice, build_messages, offered_tokens, parse_answer, with_budget
 from poker_env.state import CALL, HandState
 from poker_env.suits import rename_suits
 from poker_env.table import play
@@ -410,3 +410,23 @@ def test_holdem_prompts_average_so_many_tokens_at_most(style, advised, tokens):
     encoded = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=True)["input_ids"]
     assert len(encoded) > 300
     assert np.mean([len(ids) for ids in encoded]) <= tokens
+
+
+@pytest.mark.parametrize("game", GAMES, ids=str)
+@pytest.mark.parametrize("style", STYLES)
+def test_a_model_that_thinks_is_told_its_budget_and_nothing_else(game, style):
+    observation = HandState(game, make_deals(game, 1, 0)[0]).observe()
+    menu = make_menu(observation)
+    plain, told = (text_of(build_messages(observation, menu, style, words=words)) for words in (None, 100))
+    assert "Think" not in plain
+    assert told.count("Think in at most 100 words, then") == 1
+    assert offered_tokens(told) == offered_tokens(plain) == tuple(item.token for item in menu)
+    think = "Think in at most 100 words, then answer"
+    without = told.removesuffix(f"\n{think} with that token alone.").replace(think, "Answer")
+    assert without == plain
+    assert with_budget(told, 7) == told
+
+
+def test_a_prompt_of_anybodys_is_given_the_budget_once():
+    assert with_budget("Which one?", 7) == "Which one?\nThink in at most 7 words, then answer with that token alone."
+    assert with_budget(with_budget("Which one?", 7), 9) == with_budget("Which one?", 7)

@@ -231,7 +231,10 @@ class TokenCounter:
 
 def _load(sitting: Sitting) -> LLMPlayer:
     if (Path(sitting.model) / WEIGHTS).is_file():
-        return make_llm_player(sitting.model, PokerConfig.load(Path(sitting.model)).game)
+        player = make_llm_player(sitting.model, PokerConfig.load(Path(sitting.model)).game)
+        if not isinstance(player, LLMPlayer):
+            raise UserError(f"{sitting.model} thinks first, and isn't what is measured here: name another one")
+        return player
     config = PokerConfig(game=make_game("holdem"), base_model=sitting.model)
     return LLMPlayer(load_model(sitting.model), load_tokenizer(sitting.model), config)
 

@@ -159,6 +159,45 @@ def test_illegal_answers_and_discounting_are_no_bias(hero_seat, gamma):
         assert_alike(expectations(CreditAssigner(KUHN, policy, critic, switches), every_play, gamma), raw, switches)
 
 
+class Unknowing:
+    """An assigner for a hero that doesn't say what it sampled its decisions from."""
+
+    def __init__(self, assigner):
+        self._assigner = assigner
+
+    def assign(self, deal, actions, payoff, choices, gamma):
+        credit = self._assigner.assign(deal, actions, payoff, [Choice((), (), None)] * len(choices), gamma)
+        assert all(decision.actions == () for decision in credit.decisions)
+        blank = [(0.0,) * len(choice.actions) for choice in choices]
+        decisions = [replace(own, actions=none) for own, none in zip(credit.decisions, blank, strict=True)]
+        return replace(credit, decisions=tuple(decisions))
+
+
+@pytest.mark.parametrize("hero_seat", [0, 1])
+def test_a_hero_that_does_not_know_its_probabilities_has_the_same_mean_with_less_noise(hero_seat):
+    hero, villain = random_table(KUHN, 1), villain_table(KUHN)
+    hero = {state: {action: 0.9 * share for action, share in row.items()} for state, row in hero.items()}
+    every_play = list(plays(KUHN, hero, villain, all_decks(KUHN), hero_seat))
+    policy = tabular_ranges(KUHN, villain)
+    raw = expectations(CreditAssigner(KUHN, policy, None, Switches()), every_play, 0.9)
+    for critic, switches in itertools.product(critics(KUHN, hero, villain), EVERY_SWITCH):
+        assigner = Unknowing(CreditAssigner(KUHN, policy, critic, switches))
+        if switches.hero or switches.all_action:
+            with pytest.raises(ValueError, match="needs the probabilities of hero's actions"):
+                expectations(assigner, every_play, 0.9)
+        else:
+            assert_alike(expectations(assigner, every_play, 0.9), raw, switches)
+
+    def spread(switches):
+        critic = ExactCritic(KUHN, villain, villain)
+        assigner = Unknowing(CreditAssigner(KUHN, policy, critic, switches))
+        credits = [assigner.assign(*play[1:4], play[5], 1.0) for play in every_play]
+        return np.mean([own.played**2 for credit in credits for own in credit.decisions])
+
+    all_that_can_be = Switches(chance=True, range=True, villain=True, baseline=True)
+    assert spread(all_that_can_be) < spread(replace(all_that_can_be, baseline=False)) < spread(Switches())
+
+
 @pytest.mark.parametrize("game", [KUHN, LEDUC], ids=str)
 def test_an_exact_critic_leaves_nothing_to_luck(game):
     hero, villain = random_table(game, 1), villain_table(game)

@@ -22,6 +22,7 @@ from poker_env.players.llm import LLMPlayer
 from poker_env.players.poker_config import PokerConfig
 from poker_env.prompts import STYLES
 from poker_env.table import LiveHand, play
+from poker_env.thoughts import read_thought
 
 SAYS = "{{ '<|start|>' + m['role'] + ' ' + m['content'] + '<|end|>' }}"
 OPEN = "{% if add_generation_prompt %}{{ '<|start|>assistant ' }}{% endif %}"
@@ -225,3 +226,31 @@ def test_real_tokenizers_and_templates(model):
     assert tokenizer.decode(asked.end_ids[0]) in ("<end_of_turn>", "<|eot_id|>", "<|im_end|>", "<|return|>", "</s>", "<|end|>")  # fmt: skip  # noqa: E501
     for spelled, end in itertools.product(asked.spellings("A1"), asked.end_ids):
         legal_everywhere(tokenizer, [*spelled, end], eos)
+
+
+THINKERS = {
+    "qwen3": (False, "<think>\nA0?\n</think>\n\nA1"),
+    "qwen3_5_think": (True, "A0?\n</think>\n\nA1"),
+    "deepseek_r1_distill": (True, "A0?\n</think>\n\nA1"),
+    "nemotron_3_nano": (True, "A0?\n</think>\nA1"),
+    "glm4moe": (False, "\n<think>A0?</think>\nA1"),
+    "gemma4_v5": (False, "<|channel>thought\nA0?<channel|>A1"),
+    "gptoss": (
+        False,
+        "<|channel|>analysis<|message|>A0?<|end|><|start|>assistant<|channel|>final<|message|>A1",
+    ),
+}
+"""By the name of a template that trl has: whether its prompt begins the thought, and what a model says then."""
+
+
+@pytest.mark.parametrize("name", THINKERS)
+def test_models_that_think_are_left_to_it(tokenizer, name):
+    opened, said = THINKERS[name]
+    tokenizer.chat_template = (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text()
+    model = parrot(tokenizer, [5], None)
+    thinks, answers = (Chat(tokenizer, model, {}, "2026-01-01", thinking) for thinking in (True, False))
+    assert thinks.thought_opened is opened
+    assert not rendered(thinks).rstrip().endswith(("</think>", "<channel|>", "final<|message|>"))
+    read = read_thought(said, ("A0", "A1"), thinks.thought_opened)
+    assert (read.token, read.thought) == ("A1", "A0?")
+    assert answers.thought_opened is (name == "deepseek_r1_distill")  # which has no other answers

@@ -287,7 +287,7 @@ DAMAGES = {
     ),
     "no config": (lambda folder: (folder / FILE_NAME).unlink(), FILE_NAME),
     "broken config": (lambda folder: _truncate(folder / FILE_NAME), "not a usable poker config"),
-    "unknown keys": (lambda folder: _edit(folder / FILE_NAME, thinking=True), "unknown keys ['thinking']"),
+    "unknown keys": (lambda folder: _edit(folder / FILE_NAME, dreaming=True), "unknown keys ['dreaming']"),
     "no base": (lambda folder: _edit(folder / FILE_NAME, base_model="/no/such/model"), "/no/such/model"),
     "no adapter config": (lambda folder: (folder / "adapter_config.json").unlink(), "can't be loaded"),
     "broken adapter config": (lambda folder: _truncate(folder / "adapter_config.json"), "can't be loaded"),
