@@ -159,6 +159,13 @@ class ExploitConfig(GRPOConfig):
             "baseline, all_action (poker_env/knowledge/control_variates.py); for a villain whose policy is known"
         },
     )
+    policy_step: str = field(
+        default="gradient",
+        metadata={
+            "help": "where all_action moves the choice among a menu: along the gradient of what is won, or to the soft "
+            "optimum, softmax(what each action wins / entropy_coef), which goes on where a choice was settled wrongly"
+        },
+    )
     rows_per_epoch: int | None = field(
         default=None,
         metadata={

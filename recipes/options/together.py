@@ -12,6 +12,9 @@ from recipes.options.values import shown
 LEAST_THOUGHT = 32
 """Tokens of an answer that has a thought."""
 
+RATIOS = ("epsilon", "epsilon_high", "delta")
+"""What is done about how probable an answer is now, to how probable it was when it was given."""
+
 NEED_PROBABILITIES = ("hero", "all_action")
 """What of `variance_reduction` takes to know how probable each action of the menu was."""
 
@@ -38,6 +41,8 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
             "variance_reduction all_action has answers that weigh less than one: they have no "
             f"importance_sampling_level {values['importance_sampling_level']}, leave one out"
         )
+    if values["policy_step"] == "soft":
+        check_soft(values, defaults)
     if values["loss_type"] == "cispo":
         check_cispo(values)
     for name, schedules in (
@@ -57,6 +62,21 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
         check_vllm(values, world)
     else:
         refuse_vllm(values, defaults, "use_vllm")
+
+
+def check_soft(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Raise `UserError` for what `policy_step` soft takes and doesn't have, or has no use for."""
+    if "all_action" not in values["variance_reduction"]:
+        raise UserError("policy_step soft takes what every action wins: add all_action to variance_reduction")
+    for name in ("entropy_coef", "entropy_coef_end"):
+        if values[name] is not None and values[name] <= 0:
+            raise UserError(f"{name} {values[name]}: with policy_step soft it is a temperature, give a number above 0")
+    for name in RATIOS:
+        if values[name] != defaults[name]:
+            raise UserError(
+                f"{name} {shown(values[name])} is for ratios of probabilities, which policy_step soft doesn't have: "
+                "leave it out"
+            )
 
 
 def check_thinking(values: Mapping[str, Any]) -> None:

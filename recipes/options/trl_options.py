@@ -210,6 +210,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "baseline": BASELINES,
     "dtype": DTYPES,
     "prompt_style": STYLES,
+    "policy_step": ("gradient", "soft"),
     "lr_scheduler_type": SCHEDULES,
     "optim": OPTIMIZERS,
     "scale_rewards": ("none", "batch"),

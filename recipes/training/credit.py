@@ -48,8 +48,8 @@ class Crediting:
         """How hero has to answer."""
         return "free" if self._luck is None else self._luck.answers
 
-    def credited(self, hands: Sequence[Hand], hero: ModelPlayer) -> Credited:
-        """The hands of a hero that gives `answers`."""
+    def credited(self, hands: Sequence[Hand], hero: ModelPlayer, entropy_coef: float) -> Credited:
+        """The hands of a hero that gives `answers`; `entropy_coef` is the epoch's."""
         returns = [discounted_returns(self._rewards_of(hand), self._config.gamma) for hand in hands]
         starts = returns_from_start(returns).reshape(-1, len(self._rewards))
         baselines = self._baselines(starts)
@@ -60,7 +60,7 @@ class Crediting:
         credits = self._luck.credits(hands, hero)
         for hand, credit, own, baseline in zip(hands, credits, returns, baselines, strict=True):
             given = decision_rows([hand], [self._luck.returns(own, hand, credit)], baseline[None])
-            decisions += self._luck.decisions(hand, credit, given, hero)
+            decisions += self._luck.decisions(hand, credit, given, hero, entropy_coef)
         return Credited(decisions, starts, self._luck.scores(hands, credits))
 
     def _rewards_of(self, hand: Hand) -> FloatArray:
@@ -85,6 +85,30 @@ def decision_rows(hands: Sequence[Hand], returns: Sequence[FloatArray], baseline
         for hand, of_hand, baseline in zip(hands, returns, baselines, strict=True)
         for decision, own in zip(hand.hero_decisions, of_hand.T - baseline, strict=True)
     ]
+
+
+LEAST_CHANCE = 1e-3
+"""What an answer's row counts for at least with a soft step, as its credit doesn't fade with its probability."""
+
+
+def soft_step(probabilities: Sequence[float], shares: Sequence[float], temperature: float) -> list[float]:
+    """The credit of a menu's actions that moves their probabilities to the soft optimum, chips.
+
+    `shares` are what each action wins by its probability, chips; the sum of all by the gradients of their
+    log-probabilities is the policy gradient, which hardly moves what is improbable, be it the best. The soft optimum is
+    softmax(values / temperature), where the gradient with an entropy bonus of that `temperature` (chips) is 0, too; on
+    the way there it moves each logit by what the action's probability lacks, times what is at stake, max - min of the
+    values. That is the gradient of the cross-entropy to a regularised greedy policy (Geist, Scherrer, Pietquin: A
+    Theory of Regularized Markov Decision Processes, 2019, section 4; its KL form is in Haarnoja et al.: Soft
+    Actor-Critic, 2018, section 4.2).
+    """
+    chances = np.array(probabilities)
+    known = chances > 0
+    values = np.array(shares)[known] / chances[known]
+    target = np.exp((values - values.max()) / temperature)
+    step = np.zeros(len(chances))
+    step[known] = np.ptp(values) * (target / target.sum() - chances[known] / chances.sum())
+    return list(map(float, step))
 
 
 class LuckRemover:
@@ -112,6 +136,9 @@ class LuckRemover:
         }
         """What a reward function gives an answer that names no legal action, by its place."""
         self._n_rewards = len(config.rewards)
+        self._rewarded = sum(config.reward_specs()[index].weight / scale for index, scale in self._scales.items())
+        """What a chip is worth."""
+        self._soft = config.policy_step == "soft"
         self._thinking = config.thinking
         self._assigner: CreditAssigner | None = None
         if not self._scales:
@@ -168,22 +195,28 @@ class LuckRemover:
                         replaced[index, place] -= penalty
         return replaced
 
-    def decisions(self, hand: Hand, credit: HandCredit, given: Sequence[Row], hero: ModelPlayer) -> list[list[Row]]:
+    def decisions(
+        self, hand: Hand, credit: HandCredit, given: Sequence[Row], hero: ModelPlayer, entropy_coef: float
+    ) -> list[list[Row]]:
         """Each decision's rows, with the all-action gradient: the one `given`, then those of the menu's answers."""
         if not self.switches.all_action:
             return [[row] for row in given]
         assert isinstance(hero, LLMPlayer)  # see `check_thinking`
         return [
-            [replace(row, decisions=0, texts=0), *self._menu(decision.answer, own.actions, row, hero)]
+            [replace(row, decisions=0, texts=0), *self._menu(decision.answer, own.actions, row, hero, entropy_coef)]
             for decision, own, row in zip(hand.hero_decisions, credit.decisions, given, strict=True)
         ]
 
-    def _menu(self, answer: Answer, chips: Sequence[float], given: Row, hero: LLMPlayer) -> Iterator[Row]:
+    def _menu(
+        self, answer: Answer, chips: Sequence[float], given: Row, hero: LLMPlayer, entropy_coef: float
+    ) -> Iterator[Row]:
         """A decision's rows of the menu's answers, in all spellings; `chips` is each action's share of the credit.
 
         An answer that isn't spelled out has no row: what rewards other than these gave it counts against the menu's,
         whose probability is all the rest.
         """
+        if self._soft:
+            chips = soft_step(answer.probabilities, chips, entropy_coef / self._rewarded)
         illegal = np.zeros(self._n_rewards)
         if not answer.completion_ids:
             illegal = np.array(given.credit) / max(1 - sum(answer.probabilities), sys.float_info.epsilon)
@@ -199,7 +232,8 @@ class LuckRemover:
                 own = each.probability
                 if own > 0:
                     share_of_credit, logps = (credit * own / probability).tolist(), map(math.log, each.chances)
-                    yield Row(given.prompt_ids, each.ids, tuple(share_of_credit), decisions=own, logps=tuple(logps))
+                    stands_for = max(own, LEAST_CHANCE) if self._soft else own
+                    yield Row(given.prompt_ids, each.ids, tuple(share_of_credit), stands_for, logps=tuple(logps))
 
     def _assigner_for(self, hero: ModelPlayer) -> CreditAssigner:
         """Exact in small games, for hero's policy as it is now where that is known; else the same for good."""

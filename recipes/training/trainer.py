@@ -182,14 +182,18 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         """The stock trainer's loss; but of entropy and KL a token counts alike, in however large a batch it is.
 
         The stock trainer averages the entropy bonus, and those two figures, over each batch for itself. Here both are
-        divided as the policy's loss is.
+        divided as the policy's loss is. With a soft step there is no bonus, the credit knows of it; and no ratio to
+        the policy that played, which would be far from 1 for answers that were improbable.
         """
         whole = inputs["num_items_in_batch"].clamp(min=1.0)
         own = (inputs["completion_mask"] * inputs["tool_mask"]).sum()
         share = self.args.steps_per_generation / whole
         metrics = self._metrics["train"]
         coef = self.args.entropy_coef_at(self.state.global_step // self.args.steps_per_epoch)
-        self.entropy_coef = coef * float(own.clamp(min=1.0) * share) * self.accelerator.num_processes
+        soft = self.args.policy_step == "soft"
+        self.entropy_coef = 0.0 if soft else coef * float(own.clamp(min=1.0) * share) * self.accelerator.num_processes
+        if soft:
+            inputs = {**inputs, "old_per_token_logps": None}
         try:
             loss: torch.Tensor = super()._compute_loss(model, inputs)
         finally:

@@ -54,7 +54,7 @@ def gradients(config, hero, blocks, hands):
             raw, no_baseline = discounted_returns(given, config.gamma), np.zeros((1, len(rewards)))
             plain += decision_rows([hand], [raw], no_baseline)
             given = decision_rows([hand], [remover.returns(raw, hand, credit)], no_baseline)
-            rows = remover.decisions(hand, credit, given, hero)
+            rows = remover.decisions(hand, credit, given, hero, 0.0)
             if remover.switches.all_action:
                 assert all(own[0].credit == pytest.approx([0] * len(rewards)) for own, decision in
                            zip(rows, hand.hero_decisions, strict=True) if not decision.legal)  # fmt: skip

@@ -1,0 +1,108 @@
+"""A soft step moves a menu's probabilities to the soft optimum, from wherever they are."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from made_trainer import make, make_config
+
+from poker_env.language_model.loading import load_tokenizer
+from poker_env.player_specs import make_player
+from recipes.training.credit import LuckRemover, soft_step
+from recipes.training.returns import discounted_returns
+from recipes.training.rollout import Rollout
+
+VALUES = st.lists(st.floats(-400, 400), min_size=1, max_size=9)
+TEMPERATURES = st.floats(0.01, 100)
+
+
+def softmax(logits):
+    shifted = np.exp(np.array(logits) - max(logits))
+    return shifted / shifted.sum()
+
+
+@given(VALUES, TEMPERATURES, st.data())
+def test_it_is_the_gradient_of_the_cross_entropy_to_the_soft_optimum(values, temperature, data):
+    logits = data.draw(st.lists(st.floats(-30, 30), min_size=len(values), max_size=len(values)))
+    legal = data.draw(st.floats(0.01, 1))
+    chances = softmax(logits)
+    step = soft_step(legal * chances, legal * chances * values, temperature)
+    leaves = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
+    target = torch.softmax(torch.tensor(values, dtype=torch.float64) / temperature, dim=0)
+    (target @ leaves.log_softmax(0) * np.ptp(values)).backward()
+    assert step == pytest.approx(leaves.grad.tolist(), abs=1e-6 * max(1, np.ptp(values)))
+    assert sum(step) == pytest.approx(0, abs=1e-9 * max(1, np.ptp(values)))
+
+
+@given(VALUES, TEMPERATURES)
+def test_nothing_moves_at_the_soft_optimum(values, temperature):
+    chances = np.maximum(softmax(np.array(values) / temperature), 1e-300)
+    step = soft_step(chances, chances * values, temperature)
+    assert np.abs(step).max() <= 1e-9 * max(1, np.ptp(values))
+
+
+@pytest.mark.parametrize("chance", [1e-3, 1e-9, 1e-30])
+def test_an_improbable_best_action_comes_back(chance):
+    """The policy gradient moves its logit by 40 times its probability."""
+    chances = np.array([chance, 1 - chance])
+    assert soft_step(chances, chances * [30.0, -10.0], 1.0) == pytest.approx([40, -40], abs=0.1)
+
+
+def test_an_action_that_never_comes_stays_out():
+    assert soft_step([0.0, 0.5, 0.5], [0.0, 5.0, -5.0], 1e-3) == pytest.approx([0, 10, -10])
+
+
+@pytest.mark.parametrize("shift", [None, 3.0])
+def test_an_epochs_gradient_is_that_of_the_cross_entropies(tiny_model_dir, tmp_path, shift):
+    """Of all decisions, by plain autograd. However probable the answers were (`shift`, nats), and without a bonus."""
+    options = {
+        "rewards": "chips=0.5 illegal=2.0",
+        "villain": "cfr:weak",
+        "variance_reduction": "range villain hero baseline all_action",
+        "policy_step": "soft",
+        "learning_rate": 0.0,
+        "entropy_coef": 0.3,
+        "gamma": 1.0,
+        "episodes_per_epoch": 64,
+        "rows_per_epoch": 32,
+        "per_device_train_batch_size": 32,
+    }
+    config = make_config(tiny_model_dir, tmp_path, **options)
+    rollout = Rollout(config, load_tokenizer(str(tiny_model_dir)))
+    trainer, found = make(tiny_model_dir, tmp_path, rollout, **options)
+    loss_of_part = trainer._loss_of_part
+    if shift:
+        trainer._loss_of_part = lambda model, inputs: loss_of_part(
+            model, {**inputs, "old_per_token_logps": inputs["completion_mask"] * -shift}
+        )
+    hero = rollout.hero(trainer.model, 0)
+    trainer.train()
+
+    remover = LuckRemover(config, make_player("cfr:weak", config.make_game()))
+    penalty = -remover._penalties[1]
+    end, loss, tokens = hero.end_ids[0], torch.zeros(()), 0.0
+    for hand, credit in zip(rollout.hands, remover.credits(rollout.hands, hero), strict=True):
+        rewards = np.array([spec(hand) for spec in config.reward_specs()]).reshape(2, -1)
+        left = np.array([0.5, 2.0]) @ remover.returns(discounted_returns(rewards, 1.0), hand, credit)
+        for decision, own, unknown in zip(hand.hero_decisions, credit.decisions, left, strict=True):
+            prompt, chances = decision.answer.prompt_ids, np.array(decision.answer.probabilities)
+            values = np.array(own.actions) / chances
+            target = softmax(0.5 * values / 0.3)  # a chip is an ante
+            pull = 0.5 * np.ptp(values) * (target - chances / chances.sum()) + 2.0 * penalty * chances
+            if decision.legal:  # what the critic doesn't know of goes to the answer that was given
+                pull[decision.answer.place] += unknown
+            else:
+                pull -= unknown / (1 - chances.sum()) * chances
+            for item, weight, chance in zip(decision.answer.menu, pull, chances, strict=True):
+                token = hero.answer_ids(f"A{decision.answer.menu.index(item)}")[0]
+                ids = torch.tensor([[*prompt, token, end]])
+                logps = trainer.model(ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+                loss = loss - weight * (logps[0, token] + logps[1, end])
+                tokens += 2 * max(chance, 1e-3)
+    trainer.model.zero_grad()
+    (loss / tokens).backward()
+    expected = {name: weight.grad for name, weight in trainer.model.named_parameters() if weight.requires_grad}
+    largest = max(float(own.abs().max()) for own in expected.values())
+    for name, own in expected.items():
+        assert torch.allclose(found.updates[0][name], own, rtol=0, atol=1e-4 * largest), name
