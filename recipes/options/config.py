@@ -162,8 +162,8 @@ class ExploitConfig(GRPOConfig):
     policy_step: str = field(
         default="gradient",
         metadata={
-            "help": "where all_action moves the choice among a menu: along the gradient of what is won, or to the soft "
-            "optimum, softmax(what each action wins / entropy_coef), which goes on where a choice was settled wrongly"
+            "help": "where all_action moves the choice among a menu: along the gradient of what is won, or to the "
+            "soft optimum, softmax(what each action wins / entropy_coef), from however far away"
         },
     )
     rows_per_epoch: int | None = field(

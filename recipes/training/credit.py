@@ -95,11 +95,11 @@ def soft_step(probabilities: Sequence[float], shares: Sequence[float], temperatu
     """The credit of a menu's actions that moves their probabilities to the soft optimum, chips.
 
     `shares` are what each action wins by its probability, chips; the sum of all by the gradients of their
-    log-probabilities is the policy gradient, which hardly moves what is improbable, be it the best. The soft optimum is
-    softmax(values / temperature), where the gradient with an entropy bonus of that `temperature` (chips) is 0, too; on
-    the way there it moves each logit by what the action's probability lacks, times what is at stake: max - min of the
-    values, and the bonus. That is the gradient of the cross-entropy to a regularised greedy policy (Geist, Scherrer, Pietquin: A
-    Theory of Regularized Markov Decision Processes, 2019, section 4; its KL form is in Haarnoja et al.: Soft
+    log-probabilities is the policy gradient, which hardly moves what is improbable, be it the best. The soft optimum
+    is softmax(values / temperature), where the gradient with an entropy bonus of that `temperature` (chips) is 0, too.
+    On the way there each logit moves by what the action's probability lacks, times what is at stake: max - min of the
+    values, and the bonus. That is the gradient of the cross-entropy to a regularised greedy policy (Geist, Scherrer,
+    Pietquin: A Theory of Regularized Markov Decision Processes, 2019, section 4; as a KL in Haarnoja et al.: Soft
     Actor-Critic, 2018, section 4.2).
     """
     chances = np.array(probabilities)
