@@ -67,7 +67,10 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
 def check_soft(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     """Raise `UserError` for what `policy_step` soft takes and doesn't have, or has no use for."""
     if "all_action" not in values["variance_reduction"]:
-        raise UserError("policy_step soft takes what every action wins: add all_action to variance_reduction")
+        raise UserError(
+            "policy_step soft takes what every action wins: add all_action to variance_reduction, or set policy_step "
+            "to gradient"
+        )
     for name in ("entropy_coef", "entropy_coef_end"):
         if values[name] is not None and values[name] <= 0:
             raise UserError(f"{name} {values[name]}: with policy_step soft it is a temperature, give a number above 0")

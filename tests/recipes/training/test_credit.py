@@ -18,6 +18,7 @@ from recipes.training.credit import LuckRemover, decision_rows
 from recipes.training.returns import discounted_returns
 from recipes.training.rows import merge
 
+SOFT = ("--variance_reduction", "all_action", "--policy_step", "soft")
 EVERYTHING = ("chance", "range", "villain", "hero", "baseline", "all_action")
 
 
@@ -87,7 +88,7 @@ def test_the_mean_gradient_of_kuhn_stays(hero_parts, tiny_model_dir, tmp_path, s
     config = make_config(tiny_model_dir, tmp_path, *switches, options=("--game", "kuhn", "--rewards", *rewards))
     # The same hands for both, so their answers are spelled out; those off the menu must weigh nothing.
     hero = Strict(*hero_parts, config.poker(), answers="scored")
-    raw, own = np.moveaxis(gradients(config, hero, blocks=40, hands=100), 1, 0)
+    raw, own = np.moveaxis(gradients(config, hero, blocks=24, hands=100), 1, 0)
     difference = own - raw
     z = difference.mean(axis=0) / (difference.std(axis=0, ddof=1) / len(difference) ** 0.5)
     assert np.abs(z).max() < 4
@@ -137,6 +138,11 @@ def test_the_menus_probabilities_are_those_of_the_answers_sampled(hero_parts, ti
         (("--variance_reduction", "luck"), "unknown variance_reduction .luck.: choose one of chance, range"),
         (("--variance_reduction", "range", "--baseline", "leave_one_out", "--replicas", "2"), "leave one out"),
         (("--variance_reduction", "all_action", "--scale_rewards", "batch"), "set scale_rewards to none"),
+        (("--policy_step", "soft", "--entropy_coef", "1"), "add all_action .* or set policy_step to gradient"),
+        ((*SOFT, "--entropy_coef", "0"), "entropy_coef 0.0: with policy_step soft it is a temperature"),
+        ((*SOFT, "--entropy_coef", "1", "--entropy_coef_end", "0"), "entropy_coef_end 0.0: with policy_step soft"),
+        ((*SOFT, "--entropy_coef", "1", "--epsilon", "10"), "epsilon 10.0 is for ratios .* leave it out"),
+        (("--policy_step", "hard"), "policy_step 'hard'.* gradient"),
     ],
 )
 def test_options_that_make_no_sense_together(tiny_model_dir, tmp_path, options, message):
