@@ -88,7 +88,7 @@ def test_the_mean_gradient_of_kuhn_stays(hero_parts, tiny_model_dir, tmp_path, s
     config = make_config(tiny_model_dir, tmp_path, *switches, options=("--game", "kuhn", "--rewards", *rewards))
     # The same hands for both, so their answers are spelled out; those off the menu must weigh nothing.
     hero = Strict(*hero_parts, config.poker(), answers="scored")
-    raw, own = np.moveaxis(gradients(config, hero, blocks=24, hands=100), 1, 0)
+    raw, own = np.moveaxis(gradients(config, hero, blocks=40, hands=100), 1, 0)
     difference = own - raw
     z = difference.mean(axis=0) / (difference.std(axis=0, ddof=1) / len(difference) ** 0.5)
     assert np.abs(z).max() < 4
