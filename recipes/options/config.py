@@ -184,7 +184,10 @@ class ExploitConfig(GRPOConfig):
     )
     updates_per_epoch: int = field(default=1, metadata={"help": "optimizer steps on each epoch's rows"})
     entropy_coef_end: float | None = field(
-        default=None, metadata={"help": "entropy_coef goes straight to this over the epochs; default: it stays"}
+        default=None, metadata={"help": "entropy_coef goes to this over the epochs; default: it stays"}
+    )
+    entropy_schedule: str = field(
+        default="linear", metadata={"help": "how: linear, straight, or geometric, by the same factor each epoch"}
     )
 
     # Watching and judging
@@ -293,7 +296,10 @@ class ExploitConfig(GRPOConfig):
     def entropy_coef_at(self, epoch: int) -> float:
         """The weight of the entropy bonus in an epoch, counted from 0."""
         end = self.entropy_coef if self.entropy_coef_end is None else self.entropy_coef_end
-        return self.entropy_coef + (end - self.entropy_coef) * epoch / max(1, self.num_epochs - 1)
+        done = epoch / max(1, self.num_epochs - 1)
+        if self.entropy_schedule == "geometric":
+            return float(self.entropy_coef ** (1 - done) * end**done)
+        return self.entropy_coef + (end - self.entropy_coef) * done
 
     def lora(self) -> LoraConfig:
         """The adapter to put on the model."""

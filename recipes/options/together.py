@@ -30,6 +30,8 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
             f"entropy_coef_end {values['entropy_coef_end']} must not be negative, and needs an entropy_coef above 0 "
             "to start from"
         )
+    if values["entropy_schedule"] == "geometric" and not values["entropy_coef_end"]:
+        raise UserError("entropy_schedule geometric takes an entropy_coef_end above 0 to fall to")
     if values["baseline"] == "leave_one_out" and values["replicas"] < 2:
         raise UserError("baseline leave_one_out needs replicas of 2 or more")
     if values["variance_reduction"] and values["baseline"] == "leave_one_out":

@@ -211,6 +211,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "dtype": DTYPES,
     "prompt_style": STYLES,
     "policy_step": ("gradient", "soft"),
+    "entropy_schedule": ("linear", "geometric"),
     "lr_scheduler_type": SCHEDULES,
     "optim": OPTIMIZERS,
     "scale_rewards": ("none", "batch"),

@@ -142,7 +142,22 @@ def test_the_entropy_bonus_falls_in_a_straight_line():
     assert ExploitConfig(game="kuhn", entropy_coef=0.03).entropy_coef_at(7) == 0.03
 
 
-@pytest.mark.parametrize("options", [{"entropy_coef_end": 0.01}, {"entropy_coef": 0.1, "entropy_coef_end": -0.1}])
+def test_the_entropy_bonus_may_fall_by_the_same_factor_each_epoch():
+    config = ExploitConfig(
+        game="kuhn", num_epochs=4, entropy_coef=0.8, entropy_coef_end=0.1, entropy_schedule="geometric"
+    )
+    assert [config.entropy_coef_at(epoch) for epoch in range(4)] == pytest.approx([0.8, 0.4, 0.2, 0.1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"entropy_coef_end": 0.01},
+        {"entropy_coef": 0.1, "entropy_coef_end": -0.1},
+        {"entropy_coef": 0.1, "entropy_coef_end": 0.0, "entropy_schedule": "geometric"},
+        {"entropy_coef": 0.1, "entropy_schedule": "geometric"},
+    ],
+)
 def test_an_entropy_schedule_needs_a_start_and_an_end(options):
     with pytest.raises(UserError, match="entropy_coef_end"):
         ExploitConfig(game="kuhn", **options)
