@@ -159,11 +159,11 @@ class ExploitConfig(GRPOConfig):
             "baseline, all_action (poker_env/knowledge/control_variates.py); for a villain whose policy is known"
         },
     )
-    policy_step: str = field(
-        default="gradient",
+    soft_after: int | None = field(
+        default=None,
         metadata={
-            "help": "where all_action moves the choice among a menu: along the gradient of what is won, or to the "
-            "soft optimum, softmax(what each action wins / entropy_coef), from however far away"
+            "help": "epochs after which all_action no longer goes along the gradient of what is won, but to the soft "
+            "optimum, softmax(what each action wins / entropy_coef), from however far away; 0: always; default: never"
         },
     )
     rows_per_epoch: int | None = field(
@@ -300,6 +300,10 @@ class ExploitConfig(GRPOConfig):
         if self.entropy_schedule == "geometric":
             return float(self.entropy_coef ** (1 - done) * end**done)
         return self.entropy_coef + (end - self.entropy_coef) * done
+
+    def soft_at(self, epoch: int) -> bool:
+        """Whether an epoch's steps, counted from 0, are soft."""
+        return self.soft_after is not None and epoch >= self.soft_after
 
     def lora(self) -> LoraConfig:
         """The adapter to put on the model."""

@@ -43,7 +43,7 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
             "variance_reduction all_action has answers that weigh less than one: they have no "
             f"importance_sampling_level {values['importance_sampling_level']}, leave one out"
         )
-    if values["policy_step"] == "soft":
+    if values["soft_after"] is not None:
         check_soft(values, defaults)
     if values["loss_type"] == "cispo":
         check_cispo(values)
@@ -67,20 +67,22 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
 
 
 def check_soft(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Raise `UserError` for what `policy_step` soft takes and doesn't have, or has no use for."""
+    """Raise `UserError` for what `soft_after` takes and doesn't have, or has no use for."""
+    after, epochs = values["soft_after"], values["num_epochs"]
     if "all_action" not in values["variance_reduction"]:
         raise UserError(
-            "policy_step soft takes what every action wins: add all_action to variance_reduction, or set policy_step "
-            "to gradient"
+            f"soft_after {after} takes what every action wins: add all_action to variance_reduction, or set it to none"
         )
+    if not 0 <= after < epochs:
+        raise UserError(f"soft_after {after}: give one of the {epochs} epochs, counted from 0")
     for name in ("entropy_coef", "entropy_coef_end"):
         if values[name] is not None and values[name] <= 0:
-            raise UserError(f"{name} {values[name]}: with policy_step soft it is a temperature, give a number above 0")
+            raise UserError(f"{name} {values[name]}: with soft_after it is a temperature, give a number above 0")
     for name in RATIOS:
-        if values[name] != defaults[name]:
+        if after == 0 and values[name] != defaults[name]:
             raise UserError(
-                f"{name} {shown(values[name])} is for ratios of probabilities, which policy_step soft doesn't have: "
-                "leave it out"
+                f"{name} {shown(values[name])} is for ratios of probabilities, which soft_after 0 leaves none of: "
+                "leave one of them out"
             )
 
 

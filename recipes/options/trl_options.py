@@ -210,7 +210,6 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "baseline": BASELINES,
     "dtype": DTYPES,
     "prompt_style": STYLES,
-    "policy_step": ("gradient", "soft"),
     "entropy_schedule": ("linear", "geometric"),
     "lr_scheduler_type": SCHEDULES,
     "optim": OPTIMIZERS,

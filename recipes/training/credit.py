@@ -48,19 +48,20 @@ class Crediting:
         """How hero has to answer."""
         return "free" if self._luck is None else self._luck.answers
 
-    def credited(self, hands: Sequence[Hand], hero: ModelPlayer, entropy_coef: float) -> Credited:
-        """The hands of a hero that gives `answers`; `entropy_coef` is the epoch's."""
+    def credited(self, hands: Sequence[Hand], hero: ModelPlayer, epoch: int) -> Credited:
+        """An epoch's hands, of a hero that gives `answers`; epochs are counted from 0."""
         returns = [discounted_returns(self._rewards_of(hand), self._config.gamma) for hand in hands]
         starts = returns_from_start(returns).reshape(-1, len(self._rewards))
         baselines = self._baselines(starts)
         if self._luck is None:
             rows = decision_rows(hands, returns, baselines)
             return Credited([[row] for row in rows], starts, None)
+        temperature = self._config.entropy_coef_at(epoch) if self._config.soft_at(epoch) else None
         decisions: list[DecisionRows] = []
         credits = self._luck.credits(hands, hero)
         for hand, credit, own, baseline in zip(hands, credits, returns, baselines, strict=True):
             given = decision_rows([hand], [self._luck.returns(own, hand, credit)], baseline[None])
-            decisions += self._luck.decisions(hand, credit, given, hero, entropy_coef)
+            decisions += self._luck.decisions(hand, credit, given, hero, temperature)
         return Credited(decisions, starts, self._luck.scores(hands, credits))
 
     def _rewards_of(self, hand: Hand) -> FloatArray:
@@ -138,7 +139,6 @@ class LuckRemover:
         self._n_rewards = len(config.rewards)
         self._rewarded = sum(config.reward_specs()[index].weight / scale for index, scale in self._scales.items())
         """What a chip is worth."""
-        self._soft = config.policy_step == "soft"
         self._thinking = config.thinking
         self._assigner: CreditAssigner | None = None
         if not self._scales:
@@ -196,27 +196,35 @@ class LuckRemover:
         return replaced
 
     def decisions(
-        self, hand: Hand, credit: HandCredit, given: Sequence[Row], hero: ModelPlayer, entropy_coef: float
+        self,
+        hand: Hand,
+        credit: HandCredit,
+        given: Sequence[Row],
+        hero: ModelPlayer,
+        temperature: float | None = None,
     ) -> list[list[Row]]:
-        """Each decision's rows, with the all-action gradient: the one `given`, then those of the menu's answers."""
+        """Each decision's rows, with the all-action gradient: the one `given`, then those of the menu's answers.
+
+        With a `temperature`, in rewards, these take a `soft_step`.
+        """
         if not self.switches.all_action:
             return [[row] for row in given]
         assert isinstance(hero, LLMPlayer)  # see `check_thinking`
         return [
-            [replace(row, decisions=0, texts=0), *self._menu(decision.answer, own.actions, row, hero, entropy_coef)]
+            [replace(row, decisions=0, texts=0), *self._menu(decision.answer, own.actions, row, hero, temperature)]
             for decision, own, row in zip(hand.hero_decisions, credit.decisions, given, strict=True)
         ]
 
     def _menu(
-        self, answer: Answer, chips: Sequence[float], given: Row, hero: LLMPlayer, entropy_coef: float
+        self, answer: Answer, chips: Sequence[float], given: Row, hero: LLMPlayer, temperature: float | None
     ) -> Iterator[Row]:
         """A decision's rows of the menu's answers, in all spellings; `chips` is each action's share of the credit.
 
         An answer that isn't spelled out has no row: what rewards other than these gave it counts against the menu's,
         whose probability is all the rest.
         """
-        if self._soft:
-            chips = soft_step(answer.probabilities, chips, entropy_coef / self._rewarded)
+        if temperature is not None:
+            chips = soft_step(answer.probabilities, chips, temperature / self._rewarded)
         illegal = np.zeros(self._n_rewards)
         if not answer.completion_ids:
             illegal = np.array(given.credit) / max(1 - sum(answer.probabilities), sys.float_info.epsilon)
@@ -232,7 +240,7 @@ class LuckRemover:
                 own = each.probability
                 if own > 0:
                     share_of_credit, logps = (credit * own / probability).tolist(), map(math.log, each.chances)
-                    stands_for = max(own, LEAST_CHANCE) if self._soft else own
+                    stands_for = own if temperature is None else max(own, LEAST_CHANCE)
                     yield Row(given.prompt_ids, each.ids, tuple(share_of_credit), stands_for, logps=tuple(logps))
 
     def _assigner_for(self, hero: ModelPlayer) -> CreditAssigner:

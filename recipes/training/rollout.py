@@ -103,7 +103,7 @@ class Rollout:
         deals = make_deals(self.game, count, self.config.seed, start=epoch * deals_per_epoch + first)
         self.hands = play(self.game, deals, hero, self._opponents.at(epoch), self.config.replicas)
         seconds = max(everywhere(time.monotonic() - started))
-        credited = self._credit.credited(self.hands, hero, self.config.entropy_coef_at(epoch))
+        credited = self._credit.credited(self.hands, hero, epoch)
         played = everywhere(drawn.told(credited.decisions) if self.config.use_vllm else credited.decisions)
         rows, tokens, answers = training_rows(
             [decision for decisions in played for decision in decisions],

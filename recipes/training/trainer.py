@@ -189,8 +189,8 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         own = (inputs["completion_mask"] * inputs["tool_mask"]).sum()
         share = self.args.steps_per_generation / whole
         metrics = self._metrics["train"]
-        coef = self.args.entropy_coef_at(self.state.global_step // self.args.steps_per_epoch)
-        soft = self.args.policy_step == "soft"
+        epoch = self.state.global_step // self.args.steps_per_epoch
+        coef, soft = self.args.entropy_coef_at(epoch), self.args.soft_at(epoch)
         self.entropy_coef = 0.0 if soft else coef * float(own.clamp(min=1.0) * share) * self.accelerator.num_processes
         if soft:
             inputs = {**inputs, "old_per_token_logps": None}

@@ -145,7 +145,7 @@ def test_it_is_the_gradient_of_what_is_won(parts, tiny_model_dir, tmp_path, monk
         for hand, own in zip(hands, remover.credits(hands, hero), strict=True):
             rewards = np.array([spec(hand) for spec in config.reward_specs()]).reshape(2, -1)
             raw = remover.returns(discounted_returns(rewards, 1.0), hand, own)
-            decisions += remover.decisions(hand, own, decision_rows([hand], [raw], np.zeros((1, 2))), hero, 0.0)
+            decisions += remover.decisions(hand, own, decision_rows([hand], [raw], np.zeros((1, 2))), hero)
         rows, *_ = training_rows(decisions, 512, weights=[1.0, 1.0], scale=False, pad_token_id=0,
                              rng=np.random.default_rng(0))  # fmt: skip
         found.append(along(torch.autograd.grad(weighed(hero.model, [row for row in rows if row.decisions]), weights)))

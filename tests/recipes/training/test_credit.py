@@ -18,7 +18,7 @@ from recipes.training.credit import LuckRemover, decision_rows
 from recipes.training.returns import discounted_returns
 from recipes.training.rows import merge
 
-SOFT = ("--variance_reduction", "all_action", "--policy_step", "soft")
+SOFT = ("--variance_reduction", "all_action", "--soft_after", "0")
 EVERYTHING = ("chance", "range", "villain", "hero", "baseline", "all_action")
 
 
@@ -55,7 +55,7 @@ def gradients(config, hero, blocks, hands):
             raw, no_baseline = discounted_returns(given, config.gamma), np.zeros((1, len(rewards)))
             plain += decision_rows([hand], [raw], no_baseline)
             given = decision_rows([hand], [remover.returns(raw, hand, credit)], no_baseline)
-            rows = remover.decisions(hand, credit, given, hero, 0.0)
+            rows = remover.decisions(hand, credit, given, hero)
             if remover.switches.all_action:
                 assert all(own[0].credit == pytest.approx([0] * len(rewards)) for own, decision in
                            zip(rows, hand.hero_decisions, strict=True) if not decision.legal)  # fmt: skip
@@ -138,11 +138,12 @@ def test_the_menus_probabilities_are_those_of_the_answers_sampled(hero_parts, ti
         (("--variance_reduction", "luck"), "unknown variance_reduction .luck.: choose one of chance, range"),
         (("--variance_reduction", "range", "--baseline", "leave_one_out", "--replicas", "2"), "leave one out"),
         (("--variance_reduction", "all_action", "--scale_rewards", "batch"), "set scale_rewards to none"),
-        (("--policy_step", "soft", "--entropy_coef", "1"), "add all_action .* or set policy_step to gradient"),
-        ((*SOFT, "--entropy_coef", "0"), "entropy_coef 0.0: with policy_step soft it is a temperature"),
-        ((*SOFT, "--entropy_coef", "1", "--entropy_coef_end", "0"), "entropy_coef_end 0.0: with policy_step soft"),
-        ((*SOFT, "--entropy_coef", "1", "--epsilon", "10"), "epsilon 10.0 is for ratios .* leave it out"),
-        (("--policy_step", "hard"), "policy_step 'hard'.* gradient"),
+        (("--soft_after", "0", "--entropy_coef", "1"), "soft_after 0 .* add all_action .* or set it to none"),
+        ((*SOFT, "--entropy_coef", "0"), "entropy_coef 0.0: with soft_after it is a temperature"),
+        ((*SOFT, "--entropy_coef", "1", "--entropy_coef_end", "0"), "entropy_coef_end 0.0: with soft_after"),
+        ((*SOFT, "--entropy_coef", "1", "--epsilon", "10"), "epsilon 10.0 is for ratios .* leave one of them out"),
+        ((*SOFT[:-1], "50", "--entropy_coef", "1", "--num_epochs", "50"), "soft_after 50: give one of the 50 epochs"),
+        ((*SOFT[:-1], "-1", "--entropy_coef", "1"), "soft_after -1: give one of the"),
     ],
 )
 def test_options_that_make_no_sense_together(tiny_model_dir, tmp_path, options, message):

@@ -79,7 +79,7 @@ def test_a_million_random_parameters_learn_to_exploit_a_weak_bot(blank_model_dir
         "num_epochs": 24,
         "episodes_per_epoch": 256,
         "variance_reduction": "range villain hero baseline all_action",
-        "policy_step": "soft",
+        "soft_after": 0,
         "gamma": 1.0,
         "rows_per_epoch": 32,
         "per_device_train_batch_size": 32,

@@ -61,7 +61,7 @@ def test_an_epochs_gradient_is_that_of_the_cross_entropies(tiny_model_dir, tmp_p
         "rewards": "chips=0.5 illegal=2.0",
         "villain": "cfr:weak",
         "variance_reduction": "range villain hero baseline all_action",
-        "policy_step": "soft",
+        "soft_after": 0,
         "learning_rate": 0.0,
         "entropy_coef": 0.3,
         "gamma": 1.0,
