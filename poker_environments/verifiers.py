@@ -29,7 +29,7 @@ class PokerConfig(vf.TasksetConfig):
     """Any player."""
     prompt_style: str = "compact"
     """compact, brief or classic."""
-    rewards: list[str | dict[str, Any]] = Field(default_factory=lambda: list(CHIPS))
+    rewards: dict[str, Any] | list[str | dict[str, Any]] = Field(default_factory=lambda: list(CHIPS))
     """As in a training config."""
     seed: int = 0
     """Names the sequence of deals."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from poker_env.errors import UserError
+from poker_env.language_model.chat import MAY_THINK
 from recipes.options.trl_options import WORKS, check_cispo
 from recipes.options.values import shown
 
@@ -89,8 +90,9 @@ def check_thinking(values: Mapping[str, Any]) -> None:
         raise UserError(
             f"max_completion_length {length} leaves no room to think: set it to {LEAST_THOUGHT} or more, say 512"
         )
-    if (values["chat_template_kwargs"] or {}).get("enable_thinking") is False:
-        raise UserError("thinking true and chat_template_kwargs enable_thinking false: leave one of them out")
+    for name in MAY_THINK:
+        if (values["chat_template_kwargs"] or {}).get(name) is False:
+            raise UserError(f"thinking true and chat_template_kwargs {name} false: leave one of them out")
     for part in values["variance_reduction"]:
         if part in NEED_PROBABILITIES:
             raise UserError(

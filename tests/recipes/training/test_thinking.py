@@ -267,6 +267,7 @@ def _served():
         ({"warm_start_player": "villain"}, "warm_start_player villain has no thoughts to imitate"),
         ({"exact_eval_every": 1}, "exact_eval_every 1 needs hero's probabilities"),
         ({"chat_template_kwargs": {"enable_thinking": False}}, "enable_thinking false: leave one of them out"),
+        ({"chat_template_kwargs": {"thinking": False}}, "chat_template_kwargs thinking false: leave one of them out"),
         ({"vllm_mode": "server"}, "vllm_mode 'server' does nothing without use_vllm"),
         ({"use_vllm": True, "vllm_mode": "here"}, "vllm_mode 'here': choose colocate or server"),
         ({"use_vllm": True, "trained_share": 0.5}, "trained_share 0.5 can't be had with use_vllm"),
