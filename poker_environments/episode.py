@@ -51,6 +51,13 @@ class Table:
         return (index for index in itertools.count(start) if not self.episode(index).done)
 
 
+def listed(rewards: Rewards) -> Sequence[str | Mapping[str, Any]]:
+    """What `rewards` are, one by one, as `reward_fns.read_reward` takes them."""
+    if isinstance(rewards, str):
+        return [rewards]
+    return reward_list(rewards) if isinstance(rewards, Mapping) else rewards
+
+
 def make_table(
     game: str = "kuhn",
     villain: str = "cfr",
@@ -69,11 +76,7 @@ def make_table(
         raise UserError(f"unknown prompt_style {prompt_style!r}: choose one of {', '.join(STYLES)}")
     if not _counts(seed):
         raise UserError(f"seed {seed!r} must be a whole number, 0 or above")
-    if isinstance(rewards, str):
-        rewards = [rewards]
-    elif isinstance(rewards, Mapping):
-        rewards = reward_list(rewards)
-    read = tuple(read_reward(reward, DISCOUNT) for reward in rewards)
+    read = tuple(read_reward(reward, DISCOUNT) for reward in listed(rewards))
     if not read:
         raise UserError("rewards are none: name one at least, say chips")
     played = make_game(game)
