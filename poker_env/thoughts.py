@@ -22,19 +22,20 @@ MARKER = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """Where a thought begins or ends, in all of these spellings: `<think>` (Qwen, DeepSeek, GLM and most others, with
-attributes, too; `<think/>` is empty and none), `<seed:think>` (Seed-OSS), `[THINK]` (Magistral), `◁think▷` (Kimi), `<|START_THINKING|>` (Cohere),
-`<|channel>thought` and `<channel|>` (Gemma 4). gpt-oss thinks on the channels `analysis` and `commentary`, any number
-of times, until the channel `final` ends all of it."""
+attributes, too; `<think/>` is empty and none), `<seed:think>` (Seed-OSS), `[THINK]` (Magistral), `◁think▷` (Kimi),
+`<|START_THINKING|>` (Cohere), `<|channel>thought` and `<channel|>` (Gemma 4). gpt-oss thinks on the channels `analysis`
+and `commentary`, any number of times, until the channel `final` ends all of it."""
 
 CARDS = re.compile(
     r"""
       [^\S\n]? [♠♥♦♣♤♡♢♧]  |  \+
-    | (?:[^\S\n]|[(\-‐-―])* (?:(?:un)?suited | off(?:[\s\-‐-―]?suit(?:ed)?)? | of\s+(?:spades|hearts|diamonds|clubs)) \b
+    | (?:[^\S\n]|[(\-‐-―])*
+      (?:(?:un)?suited | off(?:[\s\-‐-―]?suit(?:ed)?)? | of\s+(?:spades|hearts|diamonds|clubs)) \b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-"""What follows `A5` where it is a hand or a card and no action: `A5 suited`, `A5-offsuit`, `A5+`, `A5 of hearts`. What is
-said on another line follows nothing."""
+"""What follows `A5` where it is a hand or a card and no action: `A5 suited`, `A5-offsuit`, `A5+`, `A5 of hearts`; on
+the same line."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def make_table(
     """A table by the words that a training config has for it.
 
     `game` is a spec of `poker_env.games`, `villain` one of `poker_env.player_specs`, `prompt_style` one of
-    `poker_env.prompts.STYLES`; `rewards` are names and weights, or one or a list of what `reward_fns.read_reward` takes.
+    `poker_env.prompts.STYLES`; `rewards` are names and weights, or what `reward_fns.read_reward` takes, or a list of
+    that.
 
     Raises `UserError` for any of them that there isn't, and a seed below 0.
     """
