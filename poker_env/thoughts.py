@@ -23,8 +23,8 @@ MARKER = re.compile(
 )
 """Where a thought begins or ends, in all of these spellings: `<think>` (Qwen, DeepSeek, GLM and most others, with
 attributes, too; `<think/>` is empty and none), `<seed:think>` (Seed-OSS), `[THINK]` (Magistral), `◁think▷` (Kimi),
-`<|START_THINKING|>` (Cohere), `<|channel>thought` and `<channel|>` (Gemma 4). gpt-oss thinks on the channels `analysis`
-and `commentary`, any number of times, until the channel `final` ends all of it."""
+`<|START_THINKING|>` (Cohere), `<|channel>thought` and `<channel|>` (Gemma 4). gpt-oss thinks on the channels
+`analysis` and `commentary`, any number of times, until the channel `final` ends all of it."""
 
 CARDS = re.compile(
     r"""
