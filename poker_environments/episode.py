@@ -15,9 +15,13 @@ from poker_env.player_specs import make_player
 from poker_env.players.base import Player
 from poker_env.prompts import STYLES, Messages, build_messages, parse_answer
 from poker_env.table import LiveHand
+from poker_env.thoughts import read_thought
 from reward_fns import RewardSpec, read_reward, reward_list
 
 CHIPS: tuple[str | dict[str, Any], ...] = ("chips",)
+
+Rewards = str | Sequence[str | Mapping[str, Any]] | Mapping[str, Any]
+"""What may be written for `rewards`."""
 
 DISCOUNT = 1.0
 """A hand's reward is the plain sum of what its decisions get: trainers of whole episodes ask for one number."""
@@ -36,9 +40,10 @@ class Table:
 
     def episode(self, index: int, seed: int | None = None) -> Episode:
         """Deal number `index` of the sequence that `seed` names (None: the table's own)."""
-        if index < 0 or (seed is not None and seed < 0):
-            raise UserError(f"deal {index} of seed {self.seed if seed is None else seed}: both are 0 or above")
-        (deal,) = make_deals(self.game, 1, self.seed if seed is None else seed, start=index)
+        seed = self.seed if seed is None else seed
+        if not (_counts(index) and _counts(seed)):
+            raise UserError(f"deal {index!r} of seed {seed!r}: both are whole numbers, 0 or above")
+        (deal,) = make_deals(self.game, 1, seed, start=index)
         return Episode(self, deal)
 
     def asked(self, start: int = 0) -> Iterator[int]:
@@ -46,27 +51,33 @@ class Table:
         return (index for index in itertools.count(start) if not self.episode(index).done)
 
 
+def listed(rewards: Rewards) -> Sequence[str | Mapping[str, Any]]:
+    """What `rewards` are, one by one, as `reward_fns.read_reward` takes them."""
+    if isinstance(rewards, str):
+        return [rewards]
+    return reward_list(rewards) if isinstance(rewards, Mapping) else rewards
+
+
 def make_table(
     game: str = "kuhn",
     villain: str = "cfr",
     prompt_style: str = "compact",
-    rewards: Sequence[str | Mapping[str, Any]] | Mapping[str, float] = CHIPS,
+    rewards: Rewards = CHIPS,
     seed: int = 0,
 ) -> Table:
     """A table by the words that a training config has for it.
 
     `game` is a spec of `poker_env.games`, `villain` one of `poker_env.player_specs`, `prompt_style` one of
-    `poker_env.prompts.STYLES`; `rewards` are names and weights, or a list of what `reward_fns.read_reward` takes.
+    `poker_env.prompts.STYLES`; `rewards` are names and weights, or what `reward_fns.read_reward` takes, or a list of
+    that.
 
     Raises `UserError` for any of them that there isn't, and a seed below 0.
     """
     if prompt_style not in STYLES:
         raise UserError(f"unknown prompt_style {prompt_style!r}: choose one of {', '.join(STYLES)}")
-    if seed < 0:
-        raise UserError(f"seed {seed} must be 0 or above")
-    read = tuple(
-        read_reward(reward, DISCOUNT) for reward in (reward_list(rewards) if isinstance(rewards, Mapping) else rewards)
-    )
+    if not _counts(seed):
+        raise UserError(f"seed {seed!r} must be a whole number, 0 or above")
+    read = tuple(read_reward(reward, DISCOUNT) for reward in listed(rewards))
     if not read:
         raise UserError("rewards are none: name one at least, say chips")
     played = make_game(game)
@@ -93,11 +104,12 @@ class Episode:
     def answer(self, text: str) -> None:
         """Play the first legal action token in hero's words; without one the hand ends as a fold.
 
+        What it thinks before them doesn't count, and who never ends a thought says nothing (`poker_env.thoughts`).
         Raises `ValueError` when the hand is over.
         """
         if self.done:
             raise ValueError("the hand is over")
-        item = parse_answer(text, self.menu)
+        item = parse_answer(read_thought(text, ()).answer, self.menu)
         offered = tuple(each.action for each in self.menu)
         self._live.decide(Answer(None if item is None else item.action, completion=text, menu=offered))
         self._until_hero()
@@ -136,3 +148,8 @@ class Episode:
             observation = live.observe()
             self.menu = make_menu(observation)
             self.messages = build_messages(observation, self.menu, table.prompt_style)
+
+
+def _counts(number: Any) -> bool:
+    """Whether it is a whole number, 0 or above."""
+    return isinstance(number, int) and number >= 0

@@ -8,6 +8,7 @@ after its last. `reset(seed=7)` goes to another sequence. A hand in which villai
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Sequence
@@ -19,10 +20,11 @@ from openenv.core.env_client import EnvClient
 from openenv.core.env_server import Action, Environment, Observation, State, create_app
 from pydantic import Field
 
+from poker_env.errors import UserError
 from poker_env.player_specs import PLAYER_SPECS
 from poker_env.prompts import STYLES
 from poker_environments.episode import CHIPS, Episode, Table, make_table
-from recipes.cli import Parser, run
+from recipes.cli import Parser, listen, run
 
 
 class PokerAction(Action):
@@ -60,9 +62,13 @@ class PokerEnvironment(Environment[PokerAction, PokerObservation, PokerState]):
         self._state = PokerState(seed=table.seed)
 
     def reset(
-        self, seed: int | None = None, episode_id: str | None = None, index: int | None = None, **_: Any
+        self, seed: int | None = None, episode_id: str | None = None, index: int | None = None, **unknown: Any
     ) -> PokerObservation:
-        """Deal a hand. Raises `UserError` for an index or a seed below 0."""
+        """Deal a hand. Raises `UserError` for an index or a seed below 0, and for what else is asked for."""
+        if unknown:
+            raise UserError(
+                f"reset takes seed, index and episode_id, not {', '.join(unknown)}: a server has one table"
+            )
         last = self._state
         seed = last.seed if seed is None else seed
         if index is None:
@@ -125,7 +131,7 @@ def make_app(table: Table, sessions: int = 64) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serve until interrupted. Raises `UserError` for arguments that make no sense."""
+    """Serve until interrupted. Raises `UserError` for arguments that make no sense, and a port that can't be had."""
     parser = Parser("Serve hands of poker by OpenEnv's protocol.")
     parser.add_argument("--game", default="kuhn", help="kuhn, leduc or holdem[:stack=…,small_blind=…,big_blind=…]")
     parser.add_argument("--villain", default="cfr", help=f"who plays against the client: {', '.join(PLAYER_SPECS)}")
@@ -136,7 +142,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8000, help="its port")
     given = parser.parse_args(sys.argv[1:] if argv is None else argv)
     table = make_table(given.game, given.villain, given.prompt_style, given.rewards, given.seed)
-    uvicorn.run(make_app(table), host=given.host, port=given.port, log_level="warning")
+    listening, url = listen(given.host, given.port)
+    print(f"Hands of {table.game} against {table.villain.name} at {url} (Ctrl-C stops)", flush=True)
+    config = uvicorn.Config(make_app(table), log_level="warning", timeout_graceful_shutdown=1)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":

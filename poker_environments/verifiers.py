@@ -11,10 +11,10 @@ from typing import Any
 
 import aiohttp
 import verifiers.v1 as vf
-from pydantic import Field
+from pydantic import Field, field_validator
 from verifiers.v1.dialects.chat import message_to_wire
 
-from poker_environments.episode import CHIPS, Table, make_table
+from poker_environments.episode import CHIPS, Table, listed, make_table
 
 PATIENT = aiohttp.ClientTimeout(total=None)
 """A model may think for as long as verifiers' own limits let it."""
@@ -30,9 +30,11 @@ class PokerConfig(vf.TasksetConfig):
     prompt_style: str = "compact"
     """compact, brief or classic."""
     rewards: list[str | dict[str, Any]] = Field(default_factory=lambda: list(CHIPS))
-    """As in a training config."""
+    """As in a training config; `--env.taskset.rewards chips illegal=0.5`."""
     seed: int = 0
     """Names the sequence of deals."""
+
+    _listed = field_validator("rewards", mode="before")(listed)
 
     def table(self) -> Table:
         """The table it tells of; raises `UserError` where there can be none."""
@@ -82,11 +84,16 @@ class PokerEnv(vf.Env[PokerEnvConfig]):
     """Plays a deal between the model and villain."""
 
     async def run(self, task: PokerTask, agents: vf.Agents) -> None:
-        """One hand. Where the model gives no answer, say at a limit of turns, the hand ends as a fold."""
+        """One hand. Where the model gives no answer, say at a limit of turns, the hand ends as a fold.
+
+        Where it can't be asked the hand has no result: verifiers keeps the error.
+        """
         episode = self.taskset.table.episode(task.data.deal)
         async with agents.player.interaction(task) as talk:
             segment = await talk.turn()
             while not episode.done:
+                if talk.trace.errors:
+                    return
                 episode.answer("" if segment.terminated else segment.last_reply)
                 if not episode.done:
                     segment = await talk.turn(episode.messages[-1]["content"])

@@ -6,6 +6,7 @@ import argparse
 import atexit
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +72,19 @@ def bucket_counts(text: str) -> tuple[int, int, int]:
         raise argparse.ArgumentTypeError(f"{text!r}: give one number above 0, or three for flop, turn and river")
     flop, turn, river = counts * (3 // len(counts))
     return flop, turn, river
+
+
+def listen(host: str, port: int) -> tuple[socket.socket, str]:
+    """A socket that listens there, and its URL; port 0 is any free one. Raises `UserError` when it can't be had."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen()
+    except (OSError, OverflowError, TypeError, ValueError) as error:
+        listening.close()
+        raise UserError(f"can't listen at {host}, port {port} ({error}): give another --port, or --host") from error
+    return listening, f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 
 
 def run(main: Callable[[], None]) -> NoReturn:

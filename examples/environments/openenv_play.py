@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--game", default="kuhn")
     parser.add_argument("--villain", default="cfr:weak")
     given = parser.parse_args()
+    if given.hands < 2:
+        parser.error(f"--hands {given.hands}: two at least, or there is no interval")
     won = []
     with PokerClient(given.url or serve(given.game, given.villain)).sync() as table:
         for index in range(given.hands):

@@ -62,10 +62,14 @@ def main() -> None:
     parser.add_argument("--game", default="kuhn")
     parser.add_argument("--villain", default="cfr:weak")
     given = parser.parse_args()
+    if given.hands < 2:
+        parser.error(f"--hands {given.hands}: two at least, or there is no interval")
     server = ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = given.url or f"http://127.0.0.1:{server.server_port}/v1"
     traces = asyncio.run(evaluate(url, given.model, given.hands, given.game, given.villain))
+    if len(traces) < given.hands:
+        parser.exit(1, f"{given.hands - len(traces)} of {given.hands} hands failed: is there a model at {url}?\n")
     won = [1000 * trace.metrics["payoff_bb"] for trace in traces]
     margin = 1.96 * statistics.stdev(won) / len(won) ** 0.5
     legal = 1 - statistics.mean(trace.metrics["illegal"] for trace in traces)

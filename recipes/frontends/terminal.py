@@ -298,11 +298,12 @@ def cards(names: Sequence[str]) -> Text:
 
 
 def thought_table(thought: Thought, name: str) -> Table:
-    """A decision of villain's: its menu with bars."""
+    """A decision of villain's: its menu with bars, and its words where it thinks in some."""
     title = Text(f"{name}, {thought.street} ").append(cards(thought.hole))
     if thought.board:
         title.append(" on ").append(cards(thought.board))
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
+    width = title.cell_len
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1), min_width=width)
     for option in thought.options:
         bar = "█" * round(30 * option.probability)
         style = "bold" if option.taken else "dim"
@@ -310,7 +311,7 @@ def thought_table(thought: Thought, name: str) -> Table:
     if thought.nothing > 0.0005:
         table.add_row("", "no legal action", f"{thought.nothing:.1%}", "█" * round(30 * thought.nothing), style="red")
     if thought.mused is not None:
-        table.add_row("", f"{thought.mused} → {thought.said}".strip())
+        table.add_row("", Text(f"{thought.mused or '(no thought)'} → {thought.said or '(nothing)'}"))
     return table
 
 

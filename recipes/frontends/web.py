@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import socket
 import time
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,6 +20,7 @@ from poker_env.knowledge.advisor import Advisor
 from poker_env.menu import MenuItem
 from poker_env.players.base import Player
 from poker_env.state import street_base
+from recipes.cli import listen
 from recipes.frontends.page import history_html, log_html, result_html, table_html, thoughts_html
 from recipes.frontends.sitting import Sitting, offer_in_words, raise_action
 from recipes.frontends.terminal import advice_in_words
@@ -241,19 +241,6 @@ def make_app(room: Room, path: str = "/") -> FastAPI:
     return gr.mount_gradio_app(app, page.blocks, path, css=css, theme=theme, footer_links=[], ssr_mode=False)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is any free one. Raises `UserError` when it can't be had."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen()
-    except (OSError, OverflowError, TypeError, ValueError) as error:
-        listening.close()
-        raise UserError(f"can't listen at {host}, port {port} ({error}): give another --port, or --host") from error
-    return listening
-
-
 def make_server(room: Room) -> uvicorn.Server:
     """What serves the web player: `run(sockets=[…])`."""
     return uvicorn.Server(uvicorn.Config(make_app(room), log_level="critical", timeout_graceful_shutdown=1))
@@ -261,11 +248,10 @@ def make_server(room: Room) -> uvicorn.Server:
 
 def serve(room: Room, host: str, port: int) -> None:
     """Serve the web player until Ctrl-C. Raises `UserError` when the port can't be had."""
-    listening = listen(host, port)
+    listening, url = listen(host, port)
     server = make_server(room)
     saved = f", hands go to {room.folder}" if room.folder else ""
-    shown = f"[{host}]" if ":" in host else host
-    print(f"Play at http://{shown}:{listening.getsockname()[1]} (Ctrl-C stops{saved})", flush=True)
+    print(f"Play at {url} (Ctrl-C stops{saved})", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from poker_env.errors import UserError
+from poker_env.language_model.chat import MAY_THINK
 from recipes.options.trl_options import WORKS, check_cispo
 from recipes.options.values import shown
 
@@ -17,6 +18,20 @@ RATIOS = ("epsilon", "epsilon_high", "delta")
 
 NEED_PROBABILITIES = ("hero", "all_action")
 """What of `variance_reduction` takes to know how probable each action of the menu was."""
+
+
+OF_MODE = {
+    "colocate": ("vllm_model_impl", "vllm_enable_sleep_mode", "vllm_gpu_memory_utilization", "vllm_max_model_length"),
+    "server": (
+        *("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_server_timeout", "vllm_group_port"),
+    ),
+}
+"""Options of vLLM that one mode alone has: a server is started with its own."""
+
+OF_CORRECTION = (
+    *("vllm_importance_sampling_mode", "vllm_importance_sampling_clip_max", "vllm_importance_sampling_clip_min"),
+)
+"""What says how vLLM's probabilities are corrected for."""
 
 
 def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world: int) -> None:
@@ -61,7 +76,7 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
     else:
         refuse_vllm(values, defaults, "thinking")
     if values["use_vllm"]:
-        check_vllm(values, world)
+        check_vllm(values, defaults, world)
     else:
         refuse_vllm(values, defaults, "use_vllm")
 
@@ -93,8 +108,9 @@ def check_thinking(values: Mapping[str, Any]) -> None:
         raise UserError(
             f"max_completion_length {length} leaves no room to think: set it to {LEAST_THOUGHT} or more, say 512"
         )
-    if (values["chat_template_kwargs"] or {}).get("enable_thinking") is False:
-        raise UserError("thinking true and chat_template_kwargs enable_thinking false: leave one of them out")
+    for name in MAY_THINK:
+        if (values["chat_template_kwargs"] or {}).get(name) is False:
+            raise UserError(f"thinking true and chat_template_kwargs {name} false: leave one of them out")
     for part in values["variance_reduction"]:
         if part in NEED_PROBABILITIES:
             raise UserError(
@@ -112,19 +128,27 @@ def check_thinking(values: Mapping[str, Any]) -> None:
         )
 
 
-def refuse_vllm(values: Mapping[str, Any], defaults: Mapping[str, Any], needed: str) -> None:
+def refuse_vllm(
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    needed: str,
+    names: Sequence[str] = WORKS["vLLM, with thinking"],
+) -> None:
     """Raise `UserError` for an option of vLLM that does nothing without another one, `needed`."""
-    for name in WORKS["vLLM, with thinking"]:
+    for name in names:
         if name != needed and values[name] != defaults[name]:
             raise UserError(
                 f"{name} {shown(values[name])} does nothing without {needed}: set {needed}, or leave it out"
             )
 
 
-def check_vllm(values: Mapping[str, Any], world: int) -> None:
-    """Raise `UserError` for what can't be had where vLLM samples."""
-    if values["vllm_mode"] not in ("colocate", "server"):
-        raise UserError(f"vllm_mode {shown(values['vllm_mode'])}: choose colocate or server")
+def check_vllm(values: Mapping[str, Any], defaults: Mapping[str, Any], world: int) -> None:
+    """Raise `UserError` for what can't be had, or does nothing, where vLLM samples."""
+    for mode, names in OF_MODE.items():
+        if values["vllm_mode"] != mode:
+            refuse_vllm(values, defaults, f"vllm_mode {mode}", names)
+    if not values["vllm_importance_sampling_correction"]:
+        refuse_vllm(values, defaults, "vllm_importance_sampling_correction", OF_CORRECTION)
     if values["vllm_mode"] == "server" and world > 1:
         raise UserError(
             f"vllm_mode server can't be had with {world} processes, which ask it at different times: set it to "

@@ -216,6 +216,8 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "scale_rewards": ("none", "batch"),
     "loss_type": LOSS_TYPES,
     "importance_sampling_level": ("token", "sequence"),
+    "vllm_mode": ("colocate", "server"),
+    "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
     "hub_strategy": HUB_STRATEGIES,
 }
 """What an option is one of."""

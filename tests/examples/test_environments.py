@@ -24,6 +24,14 @@ def test_verifiers_evaluates(monkeypatch, capsys, tmp_path):
     assert re.search(r"mbb/hand \(95 %, 12 hands\), 100.0% legal", out)
 
 
+def test_verifiers_without_a_model(monkeypatch, capsys, tmp_path):
+    pytest.importorskip("verifiers.v1", reason="the package verifiers isn't installed: pip install -e '.[verifiers]'")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SystemExit):
+        said("verifiers_eval.py", "--hands 2 --url http://127.0.0.1:9/v1", monkeypatch, capsys)
+    assert "2 of 2 hands failed: is there a model at http://127.0.0.1:9/v1?" in capsys.readouterr().err
+
+
 def test_openenv_plays(monkeypatch, capsys):
     pytest.importorskip("openenv.core.env_server", reason="OpenEnv isn't installed: pip install -e '.[openenv]'")
     out = said("openenv_play.py", "--hands 12", monkeypatch, capsys)

@@ -30,6 +30,20 @@ MENU = ("A0", "A1", "A2", "A5")
         ("<think>A1</think>", None, False),
         ("<THINK>A0</Think>A1", "A1", False),
         ('<think time="3" mode=deep>A0</think >A1', "A1", False),
+        ("<THINK>A0</THINK reason='done'>A1", "A1", False),
+        ("<THINK>A0, A1", None, True),
+        ("<think/>A1", "A1", False),  # empty, and no thought
+        ("<think />A1", "A1", False),
+        ("A0</think>A2</think>A1", "A1", False),
+        (" \n\t", None, False),
+        ("A10, A1.", "A1", False),
+        ("(A1) or `A2`", "A2", False),
+        ('```json\n{"action": "A1"}\n```', "A1", False),
+        ("A\u0661 A\uff11", None, False),  # digits of other scripts
+        ("\u202eA1\u202c\x00", "A1", False),
+        ("A1\n\nSuited connectors would fold.", "A1", False),  # another line
+        ("A1\r\nOffsuit I'd fold.", "A1", False),
+        ("A1\n♠ 5 is weak", "A1", False),
         ("<thinking>A0</thinking>A1", "A1", False),
         ("<thought>A0</thought>A1", "A1", False),
         ("<reasoning>A0</reasoning>A1", "A1", False),
@@ -62,6 +76,7 @@ def test_the_last_legal_token_after_the_thought(text, token, cut_off):
     "hand",
     [
         *("A5s", "A5o", "As5d", "A5 suited", "A5-suited", "A5 (suited)", "A5 offsuit", "A5 off-suit", "A5 Off Suit"),
+        *("A5–suited", "A5\u2011suited", "A5 — off‑suit", "A5\u00a0suited"),
         *("A5 unsuited", "A5+", "A5 of hearts", "A5♠", "A5 ♥", "KA5", "A55"),
     ],
 )
@@ -79,6 +94,10 @@ def test_a_thought_that_the_prompt_began():
     assert read_thought("A0 is bad, A1", MENU, opened=True).cut_off
     read = read_thought(" A0 is bad.\n</think>\n\nA1", MENU, opened=True)
     assert (read.thought, read.answer, read.token) == ("A0 is bad.", "A1", "A1")
+    again = read_thought("\n<think>A0 is bad.</think>A1", MENU, opened=True)  # and the model begins it, too
+    assert (again.thought, again.token) == ("A0 is bad.", "A1")
+    assert read_thought("<think>A0 is bad, A1", MENU, opened=True).cut_off
+    assert read_thought("A0 <think>A0</think> A1", MENU, opened=True).cut_off
 
 
 @pytest.mark.parametrize(

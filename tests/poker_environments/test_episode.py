@@ -5,6 +5,7 @@ from itertools import islice
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted import WAYS
 from scripted_answers import ScriptedHero, scripted_answer
 
 from poker_env.errors import UserError
@@ -64,6 +65,16 @@ def test_an_answer_without_a_token_gives_the_hand_up():
         episode.answer("A0")
 
 
+@pytest.mark.parametrize(("text", "token"), WAYS.values(), ids=WAYS)
+def test_what_a_model_thinks_is_no_answer(text, token):
+    episode = make_table("kuhn", "call").episode(0)
+    episode.answer(text)
+    first = episode.hand.hero_decisions[0]
+    # Of several in an answer the first is played.
+    expected = {None: None, "A1": 0 if text in (WAYS["several candidates"][0], WAYS["no tags"][0]) else 1}[token]
+    assert (first.move and first.move.action) == expected
+
+
 def test_a_reward_is_what_the_functions_give_all_decisions():
     rewards = ["chips=2", {"name": "aggression", "weight": 3, "args": {"bonus": 0.1}}]
     episode = make_table("kuhn", "call", rewards=rewards).episode(0)
@@ -86,7 +97,9 @@ def test_only_deals_in_which_hero_is_asked():
         ({"prompt_style": "long"}, "unknown prompt_style 'long'"),
         ({"rewards": ["luck"]}, "unknown reward function 'luck'"),
         ({"rewards": []}, "rewards are none"),
+        ({"rewards": "luck"}, "unknown reward function 'luck'"),
         ({"seed": -1}, "seed -1"),
+        ({"seed": 1.5}, "seed 1.5"),
     ],
 )
 def test_what_there_is_not_is_told(options, said):
@@ -94,6 +107,11 @@ def test_what_there_is_not_is_told(options, said):
         make_table(**options)
 
 
-def test_no_deal_comes_before_the_first():
-    with pytest.raises(UserError, match="deal -1 of seed 0"):
-        make_table().episode(-1)
+@pytest.mark.parametrize(("index", "seed"), [(-1, None), ("3", None), (1.5, 0), (0, -2), (0, "x")])
+def test_deals_are_counted_from_0(index, seed):
+    with pytest.raises(UserError, match=f"deal {index!r} of seed {seed or 0!r}"):
+        make_table().episode(index, seed)
+
+
+def test_one_reward_needs_no_list():
+    assert make_table(rewards="illegal=2").rewards == make_table(rewards={"illegal": 2}).rewards

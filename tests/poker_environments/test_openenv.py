@@ -17,6 +17,7 @@ import uvicorn
 from openenv.core import GenericEnvClient
 
 from poker_environments import openenv as ours
+from recipes.cli import listen
 
 
 @pytest.fixture
@@ -85,8 +86,17 @@ def test_what_makes_no_sense_is_told(serve):
             client.step(ours.PokerAction(answer="A0"))
         with pytest.raises(RuntimeError, match="deal -1"):
             client.reset(index=-1)
+        with pytest.raises(RuntimeError, match="deal '3'"):
+            client.reset(index="3")
+        with pytest.raises(RuntimeError, match="not villain"):
+            client.reset(villain="cfr")
+        assert client.state().index is None
 
 
 def test_the_command_tells_what_there_is_not():
     with pytest.raises(UserError, match="unknown player 'nobody'"):
         ours.main(["--villain", "nobody"])
+    with listen("127.0.0.1", 0)[0] as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} .*another --port"):
+            ours.main(["--villain", "call", "--port", str(port)])

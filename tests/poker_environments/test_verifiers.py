@@ -101,12 +101,29 @@ def two_decisions(table, index):
     return not episode.done
 
 
+@pytest.mark.parametrize(
+    "rewards", ["chips=2", ["chips=2"], {"chips": 2}, [{"name": "chips", "weight": 2}], [{"chips": 2}]], ids=str
+)
+def test_rewards_are_written_as_in_a_config(rewards):
+    with chat_model(lambda told: "<think>A0 loses.</think>A1") as (url, _):
+        (episode,) = episodes(url, 1, villain="call", rewards=rewards)
+    (trace,) = episode.traces
+    assert trace.metrics["illegal"] == 0 and abs(trace.reward) == 4
+
+
+def test_a_hand_whose_model_cannot_be_asked_has_no_result():
+    (episode,) = episodes("http://127.0.0.1:9/v1", 1, villain="call")
+    (trace,) = episode.traces
+    assert not trace.ok and trace.metrics == {} and trace.reward == 0
+
+
 def test_vf_eval(monkeypatch, tmp_path):
     from verifiers.v1.cli.eval.main import main
 
     monkeypatch.chdir(tmp_path)
     with chat_model(scripted_answer) as (url, requests):
-        options = f"-n 6 --env.taskset.villain call --env.taskset.seed 2 --client.base-url {url} --model scripted"
+        options = "-n 6 --env.taskset.villain call --env.taskset.seed 2 --env.taskset.rewards chips illegal=0.5"
+        options += f" --client.base-url {url} --model scripted"
         argv = f"exploitative-poker {options} --no-rich --no-push --output-dir {tmp_path} --run.name mine".split()
         monkeypatch.setattr(sys, "argv", ["vf-eval", *argv])
         main(argv)

@@ -23,6 +23,7 @@ from poker_env.games import HOLDEM_CARDS, make_game
 from poker_env.hand import Answer, read_hands
 from poker_env.player_specs import make_player
 from recipes import play
+from recipes.cli import listen
 from recipes.frontends import page as play_page
 from recipes.frontends import web as play_web
 from recipes.frontends.sitting import Sitting
@@ -81,12 +82,12 @@ def sitting(spec="holdem", villain="call", seed=1):
 @contextlib.contextmanager
 def served(room):
     """The address of a running server."""
-    listening = play_web.listen("127.0.0.1", 0)
+    listening, url = listen("127.0.0.1", 0)
     server = play_web.make_server(room)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        yield f"{url}/"
     finally:
         server.should_exit = True
         thread.join(20)
@@ -244,13 +245,13 @@ def test_thoughts_are_shown_when_the_hand_is_over():
 
 
 def test_a_taken_port(tmp_path):
-    with play_web.listen("127.0.0.1", 0) as taken:
+    with listen("127.0.0.1", 0)[0] as taken:
         port = taken.getsockname()[1]
         arguments = ["--against", "cfr", "--game", "kuhn", "--web", "--port", str(port), "--output", str(tmp_path)]
         with pytest.raises(UserError, match=f"port {port} .*another --port"):
             play.main(arguments)
     with pytest.raises(UserError, match="can't listen"):
-        play_web.listen("127.0.0.1", 99_999)
+        listen("127.0.0.1", 99_999)
 
 
 needs_chromium = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs a chromium to run the page in")

@@ -1,12 +1,15 @@
 """Models that think before they act: read alike wherever they play, trained by the gradient of what they said."""
 
+import io
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from made_trainer import Gradients, make_config
+from rich.console import Console
 from scripted import WAYS, say, thinking_model
 
 from poker_env.errors import UserError
@@ -23,6 +26,7 @@ from poker_env.report.page import write_report
 from poker_env.table import play
 from recipes.frontends.page import thoughts_html
 from recipes.frontends.sitting import Sitting
+from recipes.frontends.terminal import thought_table
 from recipes.options.config import ExploitConfig
 from recipes.runs.metrics import epoch_metrics
 from recipes.runs.watcher import replay
@@ -115,6 +119,13 @@ def test_thoughts_are_kept_and_shown_folded(model_dir, tmp_path):
     shown = thoughts_html(sitting.thoughts(), "hero")
     assert "<details><summary>What it thought</summary>\n<pre>A0</pre></details>" in shown
     assert "Either A0 or A1: A1" in shown
+    console = Console(width=100, file=io.StringIO(), markup=False)
+    for thought in sitting.thoughts():
+        console.print(thought_table(thought, "llm:a/name/of/some/length"))
+        console.print(thought_table(replace(thought, mused="", said=""), "llm:a/name/of/some/length"))
+    lines = console.file.getvalue()
+    assert "A0 → Either A0 or A1: A1" in lines and "(no thought) → (nothing)" in lines
+    assert "llm:a/name/of/some/length, Preflop" in lines  # in one line, be the table ever so narrow
 
 
 def test_long_completions_are_those_of_the_short_sampler(model_dir, tiny_model_dir):
@@ -267,8 +278,26 @@ def _served():
         ({"warm_start_player": "villain"}, "warm_start_player villain has no thoughts to imitate"),
         ({"exact_eval_every": 1}, "exact_eval_every 1 needs hero's probabilities"),
         ({"chat_template_kwargs": {"enable_thinking": False}}, "enable_thinking false: leave one of them out"),
+        ({"chat_template_kwargs": {"thinking": False}}, "chat_template_kwargs thinking false: leave one of them out"),
         ({"vllm_mode": "server"}, "vllm_mode 'server' does nothing without use_vllm"),
-        ({"use_vllm": True, "vllm_mode": "here"}, "vllm_mode 'here': choose colocate or server"),
+        ({"use_vllm": True, "vllm_mode": "here"}, "unknown vllm_mode 'here'"),
+        ({"use_vllm": True, "vllm_server_port": 80}, "vllm_server_port 80 does nothing without vllm_mode server"),
+        (
+            {"use_vllm": True, "vllm_mode": "server", "vllm_gpu_memory_utilization": 0.5},
+            "vllm_gpu_memory_utilization 0.5 does nothing without vllm_mode colocate",
+        ),
+        (
+            {"use_vllm": True, "vllm_importance_sampling_mode": "none"},
+            "unknown vllm_importance_sampling_mode 'none'",
+        ),
+        (
+            {
+                "use_vllm": True,
+                "vllm_importance_sampling_correction": False,
+                "vllm_importance_sampling_clip_max": 2.0,
+            },
+            "clip_max 2.0 does nothing without vllm_importance_sampling_correction",
+        ),
         ({"use_vllm": True, "trained_share": 0.5}, "trained_share 0.5 can't be had with use_vllm"),
         ({"thinking": False, "use_vllm": True}, "use_vllm true does nothing without thinking"),
     ],
@@ -297,8 +326,6 @@ def test_a_config_without_the_key_does_not_think(model_dir, tmp_path):
 
 
 def test_hands_do_not_depend_on_those_played_beside_them(tiny_model_dir, model_dir):
-    from dataclasses import replace
-
     from poker_env.players.poker_config import PokerConfig
     from poker_env.players.thinking import ThinkingPlayer
 
