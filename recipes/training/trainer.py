@@ -65,7 +65,7 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
     def __init__(self, *, model: Any, args: ExploitConfig, end_ids: Sequence[int], **options: Any) -> None:
         """`end_ids` are the tokens that end an answer: which of them does is no choice."""
         if args.thinking:
-            args = _ending_at(end_ids, model, args)
+            args = _ending_at(tuple(end_ids), model, args)
         super().__init__(model=model, args=args, **options)
         self.end_ids = tuple(end_ids)
         self.entropy_of_answers = "all_action" in args.variance_reduction
@@ -109,18 +109,19 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
             self.model.train(was_training)
         return found
 
-    def _prepare_inputs(self, generation_batch: list[Inputs]) -> Inputs:
+    def _prepare_inputs(self, inputs: Any) -> Inputs:
         """The next batch of an epoch's rows, which are played at its beginning.
 
         The stock trainer scatters rows with the same prompt, here they are in the same batch; which update they belong
         to doesn't depend on the number of processes. A step that is taken again has the rows it had: its hands aren't
         played again.
         """
-        steps, begins = self.args.steps_per_generation, self._played_at != self.steps_taken
-        if begins and self.steps_taken % (steps * self.args.num_iterations) == 0:
+        steps = self.args.steps_per_generation
+        begins = self.steps_taken % (steps * self.args.num_iterations) == 0
+        if begins and self._played_at != self.steps_taken:
             self._played_at = self.steps_taken
             rng = np.random.default_rng((self.args.seed, self.state.global_step))
-            self._batches = regrouped(self._rows(generation_batch), steps, self.args.updates_per_epoch, rng)
+            self._batches = regrouped(self._rows(inputs), steps, self.args.updates_per_epoch, rng)
         return self._batches[self.steps_taken % steps]
 
     def _rows(self, inputs: list[Inputs]) -> Inputs:
@@ -193,7 +194,7 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         if soft:
             inputs = {**inputs, "old_per_token_logps": None}
         try:
-            loss: torch.Tensor = super().compute_loss(model, inputs)
+            loss: Any = super().compute_loss(model, inputs)
         finally:
             self.entropy_coef = coef
         weight = float(total(own).clamp(min=1.0) * share)
