@@ -24,24 +24,23 @@ Text = tuple[list[int], list[int]]
 """A prompt and an answer, token ids."""
 
 
-def regrouped(batches: Sequence[Inputs], updates: int, rng: np.random.Generator) -> list[Inputs]:
-    """The same rows in as many batches, none of which ends amid a prompt's rows; padding is dealt out evenly.
+def regrouped(whole: Inputs, batches: int, updates: int, rng: np.random.Generator) -> list[Inputs]:
+    """An epoch's rows in so many batches, none of which ends amid a prompt's rows; padding is dealt out evenly.
 
     The batches of each of so many `updates` follow one another. Prompts that begin alike lie together, but in which
     update is random where there are several: all processes deal the prompts out alike. The stock trainer needs batches
     of one size from all processes, none of them empty: they are filled up with copies of a row, which weigh nothing.
     """
-    whole = {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
     # The stock trainer pads the rows' masks with ones.
     trained = (whole["tool_mask"] * whole["completion_mask"]).any(dim=1).tolist()
     by_prompt = _by_prompt(texts_of(whole), [row for row, weighs in enumerate(trained) if weighs])
     chosen: list[list[int]] = []
     for prompts in _by_update({prompt: len(rows) for prompt, rows in by_prompt.items()}, updates, rng):
         own = [by_prompt[prompt] for prompt in sorted(prompts & by_prompt.keys())]
-        for batch in _cut([len(rows) for rows in own], len(batches) // updates):
+        for batch in _cut([len(rows) for rows in own], batches // updates):
             chosen.append([row for rows in own[batch.start : batch.stop] for row in rows])
     padding = [row for row, weighs in enumerate(trained) if not weighs]
-    rows = [[*own, *padding[place :: len(batches)]] for place, own in enumerate(chosen)]
+    rows = [[*own, *padding[place::batches]] for place, own in enumerate(chosen)]
     size = 1 if processes() == 1 else max(everywhere(max(map(len, rows))))
     return [_filled(whole, own, max(size, len(own))) for own in rows]
 
@@ -79,12 +78,8 @@ def _filled(whole: Inputs, rows: Sequence[int], size: int) -> Inputs:
     return batch
 
 
-def _joined(parts: Sequence[Any]) -> Any:
-    """A batch's entry for the rows of all batches: a tensor with a row for each, or one value for all."""
-    return torch.cat(list(parts)) if isinstance(parts[0], torch.Tensor) and parts[0].ndim else parts[0]
-
-
 def _taken(values: Any, rows: Sequence[int]) -> Any:
+    """Some rows of a batch's entry: a tensor with a row for each, or one value for all."""
     return values[list(rows)] if isinstance(values, torch.Tensor) and values.ndim else values
 
 

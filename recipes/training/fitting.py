@@ -34,23 +34,28 @@ class FitsIntoMemory(Trainer):
         """What training is expected to take."""
         self.tokens_per_tree = self.memory.tokens
         """How large a tree is that is forwarded and backpropagated at once."""
+        self.steps_taken = 0
+        """How many batches' gradients there were."""
         self._logged: dict[str, int] | None = None
         """How many figures there were when a step's loss was begun with; None before it is."""
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """TRL's; where memory doesn't suffice for its loss it is taken again, with half as large a part at a time.
 
-        `_prepare_inputs` is then called twice, and has to give the same.
+        `_prepare_inputs` is then called twice after as many `steps_taken`, and has to give the same.
         """
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         before = [None if weight.grad is None else weight.grad.clone() for weight in weights]
         while True:
             self._logged = None
             try:
-                return super().training_step(*args, **kwargs)
+                loss: torch.Tensor = super().training_step(*args, **kwargs)
             except torch.OutOfMemoryError:
                 if self._logged is None or processes() > 1 or self.tokens_per_tree < LEAST_TOKENS:
                     raise
+            else:
+                self.steps_taken += 1
+                return loss
             self.tokens_per_tree //= 2
             note(f"out of memory: going on with {self.tokens_per_tree} tokens at a time")
             for name, values in self._metrics["train"].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,13 +59,14 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
     trainer has logits of the whole vocabulary for the prompts' tokens, too.
     """
 
-    _buffered_inputs: list[Inputs] | None  # the stock trainer's
-    entropy_coef: float
+    entropy_coef: float  # the stock trainer's
     rollout_func: Rollout
 
-    def __init__(self, *, args: ExploitConfig, end_ids: Sequence[int], **options: Any) -> None:
+    def __init__(self, *, model: Any, args: ExploitConfig, end_ids: Sequence[int], **options: Any) -> None:
         """`end_ids` are the tokens that end an answer: which of them does is no choice."""
-        super().__init__(args=args, **options)
+        if args.thinking:
+            args = _ending_at(tuple(end_ids), model, args)
+        super().__init__(model=model, args=args, **options)
         self.end_ids = tuple(end_ids)
         self.entropy_of_answers = "all_action" in args.variance_reduction
         """Whether entropy is that of the choice among an epoch's answers to a prompt, not of the whole vocabulary."""
@@ -72,10 +74,12 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         """Log-probabilities of an epoch's rows, token by token, until the stock trainer has asked for them."""
         self._elsewhere: Mapping[Ids, Sequence[Ids]] = {}
         """By prompt, answers to it that another process has the rows of."""
-        self._prepared: int | None = None
-        """The step, as the stock trainer counts them, whose rows were the last that were asked for."""
-        if args.thinking:
-            self._end_at(self.end_ids)
+        self._told: Mapping[str, Any] = {}
+        """What the rollout says of an epoch's rows beside what the stock trainer wants to know, row by row."""
+        self._batches: Sequence[Inputs] = ()
+        """An epoch's rows."""
+        self._played_at: int | None = None
+        """How many steps had been taken when they were played."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None for a run's folder: `recipes.push` writes one of what is published."""
@@ -86,10 +90,10 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         The same prompts, seeds and weights give the same; of vLLM that isn't promised. All random numbers of
         transformers' come from the seeds together, so that a text depends on those it is sampled with.
         """
-        if self.use_vllm:
+        if self.args.use_vllm:
             texts, logps = self._generate_single_turn([list(own) for own in prompts], None, {}, 1)
             return [Sampled(tuple(text), tuple(own)) for text, own in zip(texts, logps, strict=True)]
-        longest = max(map(len, prompts), default=0) + self.max_completion_length
+        longest = max(map(len, prompts), default=0) + self.args.max_completion_length
         at_once = max(1, TOKENS_AT_ONCE["cuda" if self.accelerator.device.type == "cuda" else "cpu"] // longest)
         devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
         found: list[Sampled] = []
@@ -105,49 +109,38 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
             self.model.train(was_training)
         return found
 
-    def _end_at(self, end_ids: Ids) -> None:
-        """Have the stock trainer's generation end at these tokens, too; it knows of the model's own."""
-        self.eos_token_ids: list[int] = list(dict.fromkeys((*self.eos_token_ids, *end_ids)))
-        if self.use_vllm:
-            engine = self.vllm_generation
-            engine.generation_kwargs = {"stop_token_ids": self.eos_token_ids, **engine.generation_kwargs}
-        else:
-            self.generation_config.eos_token_id = self.generation_kwargs["eos_token_id"] = self.eos_token_ids
+    def _prepare_inputs(self, inputs: Any) -> Inputs:
+        """The next batch of an epoch's rows, which are played at its beginning.
 
-    def _prepare_inputs(self, generation_batch: Inputs) -> Inputs:
-        """The stock trainer's next batch; but rows with the same prompt, which it scatters, are in the same one.
-
-        Which update a prompt's rows belong to doesn't depend on the number of processes. A step that is taken again
-        has the rows it had: its hands aren't played again.
+        The stock trainer scatters rows with the same prompt, here they are in the same batch; which update they belong
+        to doesn't depend on the number of processes. A step that is taken again has the rows it had: its hands aren't
+        played again.
         """
-        if self._prepared == self._step and self._buffered_inputs is not None:
-            return self._buffered_inputs[self._step % self.args.steps_per_generation]
-        self._prepared = self._step
-        before = self._buffered_inputs
-        inputs = super()._prepare_inputs(generation_batch)
-        if self._buffered_inputs is None or self._buffered_inputs is before:  # nothing new has been played
-            return inputs
-        updates = self.args.steps_per_generation // self.current_gradient_accumulation_steps
-        rng = np.random.default_rng((self.args.seed, self.state.global_step))
-        self._buffered_inputs = regrouped(self._buffered_inputs, updates, rng)
-        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+        steps = self.args.steps_per_generation
+        begins = self.steps_taken % (steps * self.args.num_iterations) == 0
+        if begins and self._played_at != self.steps_taken:
+            self._played_at = self.steps_taken
+            rng = np.random.default_rng((self.args.seed, self.state.global_step))
+            self._batches = regrouped(self._rows(inputs), steps, self.args.updates_per_epoch, rng)
+        return self._batches[self.steps_taken % steps]
 
-    def _generate_and_score_completions(self, inputs: list[Inputs]) -> Inputs:
+    def _rows(self, inputs: list[Inputs]) -> Inputs:
         """The stock trainer's epoch of rows; what is known of its hands goes among the trainer's figures.
 
         Its answers have two tokens or more: the stock trainer takes figures of one token for those of whole answers.
         """
-        output: Inputs = super()._generate_and_score_completions(inputs)
+        output: Inputs = self._generate_and_score_completions(inputs)
+        device = output["completion_ids"].device
         if output["completion_ids"].shape[1] == 1:
             for name in PER_TOKEN & output.keys():
                 output[name] = torch.nn.functional.pad(output[name], (0, 1))
-        texts = zip(inputs, texts_of(output), strict=True)
-        elsewhere = {tuple(prompt): own.get("elsewhere") for own, (prompt, _) in texts}
-        self._elsewhere = {prompt: answers for prompt, answers in elsewhere.items() if answers}
-        if inputs[0].get("stood_for") is not None:
-            output["num_items_in_batch"] = torch.tensor(inputs[0]["stood_for"], device=output["completion_ids"].device)
-        sampled = [sum(own.get("sampled_logps") or (math.nan,)) for own in inputs]
-        output["sampled_logps"] = torch.tensor(sampled, device=output["completion_ids"].device)
+        texts = zip(self._told["elsewhere"], texts_of(output), strict=True)
+        self._elsewhere = {tuple(prompt): answers for answers, (prompt, _) in texts if answers}
+        stood_for = self._told["stood_for"][0]
+        if stood_for is not None:
+            output["num_items_in_batch"] = torch.tensor(stood_for, device=device)
+        sampled = [sum(own or (math.nan,)) for own in self._told["sampled_logps"]]
+        output["sampled_logps"] = torch.tensor(sampled, device=device)
         for name, value in self.rollout_func.metrics().items():
             self._metrics["train"][f"poker/{name}"].append(value)
         return output
@@ -155,13 +148,19 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         """The stock trainer's hands. Those that rows were drawn with are log-probabilities that it may want next."""
         generated: tuple[Any, ...] = super()._generate(prompts)
-        fields = next(part for part in generated if isinstance(part, dict))
-        drawn = fields.get("sampled_logps", [None])
-        if self.args.steps_per_epoch > 1 and None not in drawn and not self.use_vllm:
+        self._told = next(part for part in generated if isinstance(part, dict))
+        drawn = self._told["sampled_logps"]
+        if self.args.steps_per_epoch > 1 and None not in drawn and not self.args.use_vllm:
             self._drawn = drawn
         return generated
 
-    def _compute_loss(self, model: Any, inputs: Inputs) -> torch.Tensor:
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Inputs,
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
         """The stock trainer's loss, a part of the batch's rows at a time; all parts but the last are backpropagated.
 
         Each part is one tree of tokens. The loss is a sum over rows, so parts change nothing but the memory it takes.
@@ -195,7 +194,7 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         if soft:
             inputs = {**inputs, "old_per_token_logps": None}
         try:
-            loss: torch.Tensor = super()._compute_loss(model, inputs)
+            loss: Any = super().compute_loss(model, inputs)
         finally:
             self.entropy_coef = coef
         weight = float(total(own).clamp(min=1.0) * share)
@@ -217,9 +216,7 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         logits_to_keep: int,
-        batch_size: int | None = None,
         compute_entropy: bool = False,
-        compute_aux_loss: bool = False,
         **inputs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Log-probabilities and entropies (rows, `logits_to_keep`), 0 at padding; see the stock trainer's."""
@@ -265,14 +262,14 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         rows_of, columns, places, tokens = torch.tensor(found, device=logits.device).unbind(dim=1)
         where = rows_of, columns
         if compute_entropy and not self.entropy_of_answers:
-            logps, entropies = token_logps_and_entropies(logits, places, tokens, self.temperature)
+            logps, entropies = token_logps_and_entropies(logits, places, tokens, self.args.temperature)
             return where, logps, entropies[places]
-        logps = token_logps(logits, places, tokens, self.temperature)
+        logps = token_logps(logits, places, tokens, self.args.temperature)
         if not compute_entropy:
             return where, logps, None
         edges = {(place, self._choice(token)) for _, _, place, token in found} | self._other_answers(rows, found)
         at, among = torch.tensor(sorted(edges), device=logits.device).unbind(dim=1)
-        return where, logps, choice_entropies(logits, at, among, self.temperature)[places]
+        return where, logps, choice_entropies(logits, at, among, self.args.temperature)[places]
 
     def _choice(self, token: int) -> int:
         """What stands for a token where it is chosen."""
@@ -288,6 +285,17 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
             for other in self._elsewhere.get(tuple(rows[row][0]), ())
             if len(other) > column and list(other[:column]) == rows[row][1][:column]
         }
+
+
+def _ending_at(end_ids: Ids, model: Any, args: ExploitConfig) -> ExploitConfig:
+    """Have the stock trainer's generation end at these tokens, too: it ends where the model says, and vLLM is told."""
+    own = model.generation_config.eos_token_id
+    known = own if isinstance(own, list) else [] if own is None else [own]
+    ends = model.generation_config.eos_token_id = list(dict.fromkeys((*known, *end_ids)))
+    if args.use_vllm:
+        args = copy.copy(args)  # a run's record has what the user wrote
+        args.generation_kwargs = {"stop_token_ids": ends}
+    return args
 
 
 def _of_parts(name: str, figures: Sequence[float], shares: Sequence[float]) -> float:

@@ -205,6 +205,17 @@ def test_the_same_seed_gives_the_same_hands(tiny_model_dir, model_dir, tmp_path)
     assert played[0] == played[1]
 
 
+def test_generation_ends_wherever_the_template_ends_an_answer(tiny_model_dir, tmp_path, monkeypatch):
+    """Also where the model itself, by which TRL goes, doesn't know that token."""
+    tokenizer = load_tokenizer(str(tiny_model_dir))
+    known, other = tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("A0")
+    monkeypatch.setattr("recipes.train.model_player", lambda *_: SimpleNamespace(end_ids=(other, known)))
+    trainer, _ = made(tiny_model_dir, tmp_path)
+    said = [own.ids for own in trainer.sampled([(5, 6, 7 + place) for place in range(24)], range(24))]
+    assert {ids[-1] for ids in said if len(ids) < 64} == {known, other}
+    assert all(token not in (known, other) for ids in said for token in ids[:-1])
+
+
 def test_many_thoughts_to_one_prompt_are_forwarded_some_at_a_time():
     answers = torch.arange(1, 41).repeat(6, 1) + torch.arange(6)[:, None] * 50
     batch = {
