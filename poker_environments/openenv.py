@@ -66,9 +66,7 @@ class PokerEnvironment(Environment[PokerAction, PokerObservation, PokerState]):
     ) -> PokerObservation:
         """Deal a hand. Raises `UserError` for an index or a seed below 0, and for what else is asked for."""
         if unknown:
-            raise UserError(
-                f"reset takes seed, index and episode_id, not {', '.join(unknown)}: a server has one table"
-            )
+            raise UserError(f"reset takes seed, index and episode_id, not {', '.join(unknown)}: it has one table")
         last = self._state
         seed = last.seed if seed is None else seed
         if index is None:
@@ -94,9 +92,8 @@ class PokerEnvironment(Environment[PokerAction, PokerObservation, PokerState]):
 
     @staticmethod
     def _observation(episode: Episode) -> PokerObservation:
-        seen = PokerObservation(
-            messages=episode.messages, tokens=[item.token for item in episode.menu], done=episode.done
-        )
+        tokens = [item.token for item in episode.menu]
+        seen = PokerObservation(messages=episode.messages, tokens=tokens, done=episode.done)
         if episode.done:
             seen.reward, seen.payoff, seen.illegal = episode.reward, episode.hand.payoff, episode.illegal
         return seen
