@@ -66,7 +66,7 @@ class PokerEnvironment(Environment[PokerAction, PokerObservation, PokerState]):
     ) -> PokerObservation:
         """Deal a hand. Raises `UserError` for an index or a seed below 0, and for what else is asked for."""
         if unknown:
-            raise UserError(f"reset takes seed, index and episode_id, not {', '.join(unknown)}: it has one table")
+            raise UserError(f"reset takes seed, index and episode_id, not {', '.join(unknown)}: all play at one table")
         last = self._state
         seed = last.seed if seed is None else seed
         if index is None:

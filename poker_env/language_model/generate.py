@@ -21,6 +21,9 @@ from poker_env.language_model.forward import base_of
 
 Item = TypeVar("Item")
 
+TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 65_536}
+"""Of prompts and long completions in a cache together; a token takes a model of 4 billion 150 kB of it."""
+
 
 @dataclass(frozen=True)
 class _Text:
@@ -82,12 +85,10 @@ def sample_long_completions(
     eos_ids: Sequence[int],
     pad_id: int,
     temperature: float = 1.0,
-    tokens_at_once: int = 16_384,
 ) -> list[list[int]]:
     """One completion per prompt by transformers' own generation: token ids, up to an end-of-sequence token if any.
 
-    Arguments are as in `sample_completions`, and so are the completions, to rounding; `tokens_at_once` of prompts and
-    completions, padding included, are held in a cache together.
+    Arguments are as in `sample_completions`, and so are the completions, to rounding; `pad_id` fills prompts up.
     """
     base, found = base_of(model), list[list[int]]()
     was_training, own_config = base.training, base.generation_config
@@ -95,8 +96,7 @@ def sample_long_completions(
     # None of what the model's authors sample by: no top-p, no top-k, no penalties.
     base.generation_config = GenerationConfig()
     try:
-        longest = max(map(len, prompts), default=0) + max_new_tokens
-        for rows in batches(range(len(prompts)), max(1, tokens_at_once // longest)):
+        for rows in cached_together(prompts, max_new_tokens, base.device):
             width = max(len(prompts[row]) for row in rows)
             padded = [[pad_id] * (width - len(prompts[row])) + list(prompts[row]) for row in rows]
             mask = [[int(place >= width - len(prompts[row])) for place in range(width)] for row in rows]
@@ -119,6 +119,13 @@ def sample_long_completions(
         base.generation_config = own_config
         base.train(was_training)
     return found
+
+
+def cached_together(prompts: Sequence[TokenIds], max_new_tokens: int, device: torch.device) -> Iterator[Sequence[int]]:
+    """Places of prompts, as many at a time as a cache on the device has room for with long completions."""
+    longest = max(map(len, prompts), default=0) + max_new_tokens
+    most = TOKENS_AT_ONCE["cuda" if device.type == "cuda" else "cpu"]
+    return batches(range(len(prompts)), max(1, most // longest))
 
 
 class _Drawing(LogitsProcessor):

@@ -15,9 +15,6 @@ from poker_env.prompts import with_budget
 from poker_env.state import Observation
 from poker_env.thoughts import Reading, read_thought
 
-TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 65_536}
-"""Of prompts and thoughts that are held in a cache together; a token takes a model of 4 billion 150 kB of it."""
-
 Generate = Callable[[Sequence[Ids], Sequence[int]], Sequence[Sequence[int]]]
 """Token ids of a completion for each of some prompts, sampled by a seed for each."""
 
@@ -101,5 +98,4 @@ class ThinkingPlayer(AskedModel):
             eos_ids=self.end_ids,
             pad_id=self.end_ids[0] if pad is None else int(pad),
             temperature=self.config.temperature,
-            tokens_at_once=TOKENS_AT_ONCE["cuda" if self.model.device.type == "cuda" else "cpu"],
         )

@@ -9,7 +9,8 @@ from poker_env.hand import Hand
 from poker_env.histories.phh import to_phh
 from poker_env.histories.steps import board, streets_dealt
 from poker_env.report.html import Markup, details, escape
-from recipes.frontends.sitting import Event, Sitting, Thought, result_in_words
+from recipes.frontends.sitting import Event, Sitting, Thought
+from recipes.frontends.words import result_in_words
 
 RANK_NAMES = {str(rank): str(rank) for rank in range(2, 10)}
 RANK_NAMES |= {"T": "10", "J": "Jack", "Q": "Queen", "K": "King", "A": "Ace"}

@@ -16,7 +16,6 @@ from poker_env.files import write_atomically
 from poker_env.games import Game, make_deals
 from poker_env.hand import Answer, Decision, Hand, write_hands
 from poker_env.histories.phh import write_phhs
-from poker_env.histories.pokerstars import made_hand
 from poker_env.histories.steps import action_in_words, contested_pot
 from poker_env.knowledge.exact_value import KnowsItsPolicy
 from poker_env.menu import MenuItem, make_menu
@@ -24,6 +23,7 @@ from poker_env.players.base import Player
 from poker_env.players.poker_config import PokerConfig
 from poker_env.state import Move, Observation, street_base
 from poker_env.table import LiveHand
+from recipes.frontends.words import offer_in_words, result_in_words, short_name
 
 SITTING = "sitting.json"
 """What a sitting's result is saved as."""
@@ -192,13 +192,13 @@ class Sitting:
         self.reveal()
         if not tells_thoughts(self.villain):
             raise UserError(f"{self.names[1]} can't say how probable its actions were")
-        seen = [(observation, item) for observation, item in _seen(self.hand) if item.seat != self.hand.hero_seat]
-        policies: list[dict[int, float]] = [{} for _ in seen]
+        seat = 1 - self.hand.hero_seat
+        asked = self.hand.observations(seat)
+        own = [decision for decision in self.hand.decisions if decision.seat == seat]
+        policies: list[dict[int, float]] = [{} for _ in asked]
         if isinstance(self.villain, KnowsItsPolicy):
-            policies = self.villain.policy([observation for observation, _ in seen])
-        return [
-            _thought(observation, item, policy) for (observation, item), policy in zip(seen, policies, strict=True)
-        ]
+            policies = self.villain.policy(asked)
+        return list(map(_thought, asked, own, policies))
 
     def events(self) -> list[Event]:
         """What was done in the hand so far."""
@@ -299,12 +299,6 @@ def tells_thoughts(player: Player) -> bool:
     return isinstance(player, KnowsItsPolicy) or (isinstance(config, PokerConfig) and config.thinking)
 
 
-def short_name(spec: str) -> str:
-    """A player's spec with the last two parts of a path: `llm:quickstart/best`."""
-    kind, colon, argument = spec.partition(":")
-    return kind + colon + "/".join(argument.rstrip("/").split("/")[-2:])
-
-
 def require_legal(observation: Observation, action: int) -> None:
     """Raise `UserError` when OpenSpiel's `action` is illegal, saying what is legal."""
     if action in observation.legal:
@@ -335,52 +329,12 @@ def raise_action(observation: Observation, amount: int) -> int:
     return action
 
 
-def offer_in_words(observation: Observation, item: MenuItem) -> str:
-    """An offer for people: `call 150`, `bet 175 (33 % pot)`, `raise to 600 (75 % pot)`, `all-in 20,000`."""
-    if item.kind in ("fold", "check"):
-        return item.kind
-    if item.kind == "call":
-        return f"call {item.added:,}"
-    to = item.to - street_base(observation.game, observation.moves, observation.street)
-    if item.all_in:
-        return f"all-in {to:,}"
-    verb = "bet" if item.kind == "bet" else "raise to"
-    fraction = (item.added - observation.to_call) / (observation.pot + observation.to_call)
-    share = f" ({100 * fraction:.0f} % pot)" if observation.game.name == "holdem" else ""
-    return f"{verb} {to:,}{share}"
-
-
-def result_in_words(hand: Hand, hero: str, villain: str) -> str:
-    """Who won what (net chips) and why, such as `You win 400 at showdown: a pair of Aces against a pair of Kings`."""
-    won = round(hand.payoff)
-    name = hero if won > 0 else villain
-    wins = "win" if name == "You" else "wins"
-    text = "The pot is split" if won == 0 else f"{name} {wins} {abs(won):,}"
-    if not hand.showdown:
-        return text if won == 0 else f"{text} without a showdown"
-    if hand.game.name != "holdem":
-        return f"{text} at showdown"
-    own, other = (made_hand(hand.hole[seat], hand.board) for seat in (hand.hero_seat, 1 - hand.hero_seat))
-    first, second = (own, other) if won >= 0 else (other, own)
-    against = f" against {second}" if first != second or won == 0 else ", by the other cards"
-    return f"{text} at showdown: {first}{against}"
-
-
 def _event(game: Game, decision: Decision, moves: list[Move], hero_seat: int, names: tuple[str, str]) -> Event:
     by_hero = decision.seat == hero_seat
     words = action_in_words(game, decision, street_base(game, moves, decision.street))
     if by_hero and names[0] == "You":
         words = re.sub(r"^(\w+?)s\b", r"\1", words).replace(" is all-in", " are all-in")
     return Event(by_hero, decision.street, f"{names[0] if by_hero else names[1]} {words}")
-
-
-def _seen(hand: Hand) -> list[tuple[Observation, Decision]]:
-    """Each decision of a hand, and what its player saw."""
-    live, seen = LiveHand(hand.game, hand.deal), []
-    for decision in hand.decisions:
-        seen.append((live.observe(), decision))
-        live.decide(decision.answer)
-    return seen
 
 
 def _thought(observation: Observation, decision: Decision, policy: dict[int, float]) -> Thought:

@@ -19,7 +19,8 @@ from poker_env.knowledge.advisor import Advisor
 from poker_env.menu import MenuItem
 from poker_env.prompts import Advice
 from poker_env.state import Observation, position, street_base
-from recipes.frontends.sitting import Sitting, Thought, offer_in_words, raise_action
+from recipes.frontends.sitting import Sitting, Thought, raise_action
+from recipes.frontends.words import offer_in_words
 
 Ask = Callable[[str], str]
 """Shows a prompt and returns the line typed; raises `EOFError` or `KeyboardInterrupt` when there will be none."""

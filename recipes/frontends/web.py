@@ -22,8 +22,9 @@ from poker_env.players.base import Player
 from poker_env.state import street_base
 from recipes.cli import listen
 from recipes.frontends.page import history_html, log_html, result_html, table_html, thoughts_html
-from recipes.frontends.sitting import Sitting, offer_in_words, raise_action
+from recipes.frontends.sitting import Sitting, raise_action
 from recipes.frontends.terminal import advice_in_words
+from recipes.frontends.words import offer_in_words
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 try:

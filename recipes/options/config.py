@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import sys
@@ -18,11 +17,8 @@ from peft import LoraConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig
 
-from poker_env.errors import UserError, first_line
+from poker_env.errors import UserError
 from poker_env.games import Game, make_game
-from poker_env.knowledge.control_variates import Switches
-from poker_env.language_model.adapter import require_model
-from poker_env.language_model.init_kwargs import check_init_kwargs
 from poker_env.language_model.loading import best_dtype, load_shared, load_tokenizer
 from poker_env.menu import POT_FRACTIONS, longest_menu
 from poker_env.player_specs import expand_home
@@ -30,27 +26,22 @@ from poker_env.players.mixture import mixture_spec
 from poker_env.players.poker_config import PokerConfig
 from poker_env.prompts import ADVICE
 from recipes.options.adapter import ALL_LINEAR, lora_config
+from recipes.options.checks import check
 from recipes.options.given import find_config, read_command_line, read_config, shipped_configs
 from recipes.options.launcher import TIMEOUT, refuse_other_ways
-from recipes.options.report_to import check_trackers, tell_nobody
-from recipes.options.together import check_together
+from recipes.options.report_to import tell_nobody
 from recipes.options.trl_options import (
     CISPO_BOUND,
     PATHS,
     SET,
-    check_bounds,
-    check_choices,
     default_of,
     refuse,
     refuse_overwritten,
 )
-from recipes.options.values import chosen, converted
-from recipes.options.villains import check_villain
+from recipes.options.values import converted
 from reward_fns import RewardSpec, read_reward, reward_list
 
 tell_nobody()
-
-SWITCHES = tuple(switch.name for switch in fields(Switches))
 
 DEFAULT_REWARDS = ("chips", "illegal")
 
@@ -242,9 +233,8 @@ class ExploitConfig(GRPOConfig):
             self.report_to = "none"
         refuse_other_ways()  # before the processes meet, which they do in `super().__post_init__`
         world = int(os.environ.get("WORLD_SIZE", "1"))
-        check_choices(vars(self))
-        check_bounds(vars(self), world)
-        self._check(defaults, world)
+        check(vars(self), defaults, world)
+        self.poker()
         rows, share = self.rows_per_epoch or self._enough_rows(), world * self.updates_per_epoch
         if self.updates_per_epoch > rows:
             raise UserError(
@@ -350,28 +340,6 @@ class ExploitConfig(GRPOConfig):
         answers = longest_menu(game, self.menu_fractions) if "all_action" in self.variance_reduction else 1
         most = sys.maxsize if self.thinking else MOST_ROWS.get(game.name, sys.maxsize)
         return min(2 * self.episodes_per_epoch * answers, most)
-
-    def _check(self, defaults: Mapping[str, Any], world: int) -> None:
-        for name in ("lora_target_modules", "rewards", "menu_fractions"):
-            if not getattr(self, name):
-                raise UserError(f"{name} is empty: name at least one")
-        if min(self.menu_fractions) <= 0:
-            raise UserError(f"menu_fractions {self.menu_fractions} must be above 0")
-        for name in ("model_init_kwargs", "chat_template_kwargs"):
-            try:
-                json.dumps(getattr(self, name))
-            except (TypeError, ValueError) as error:
-                raise UserError(f"{name} can't be kept beside the adapter: {first_line(error)}") from error
-        check_init_kwargs(self.model_init_kwargs or {}, "model_init_kwargs")
-        require_model(
-            self.model_name_or_path, "model_name_or_path", "give its base model, and the folder as --adapter"
-        )
-        self.poker()
-        for switch in self.variance_reduction:
-            chosen("variance_reduction", switch, SWITCHES)
-        check_together(vars(self), defaults, world)
-        check_trackers(self.report_to)
-        check_villain(vars(self))
 
 
 SHORTHANDS = {"villain": mixture_spec, "rewards": reward_list}

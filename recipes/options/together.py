@@ -7,7 +7,7 @@ from typing import Any
 
 from poker_env.errors import UserError
 from poker_env.language_model.chat import MAY_THINK
-from recipes.options.trl_options import WORKS, check_cispo
+from recipes.options.trl_options import OF_CORRECTION, OF_MODE, WORKS, check_cispo
 from recipes.options.values import shown
 
 LEAST_THOUGHT = 32
@@ -18,20 +18,6 @@ RATIOS = ("epsilon", "epsilon_high", "delta")
 
 NEED_PROBABILITIES = ("hero", "all_action")
 """What of `variance_reduction` takes to know how probable each action of the menu was."""
-
-
-OF_MODE = {
-    "colocate": ("vllm_model_impl", "vllm_enable_sleep_mode", "vllm_gpu_memory_utilization", "vllm_max_model_length"),
-    "server": (
-        *("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_server_timeout", "vllm_group_port"),
-    ),
-}
-"""Options of vLLM that one mode alone has: a server is started with its own."""
-
-OF_CORRECTION = (
-    *("vllm_importance_sampling_mode", "vllm_importance_sampling_clip_max", "vllm_importance_sampling_clip_min"),
-)
-"""What says how vLLM's probabilities are corrected for."""
 
 
 def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world: int) -> None:

@@ -19,6 +19,25 @@ from poker_env.errors import UserError
 from poker_env.prompts import STYLES
 from recipes.options.values import chosen, shown
 
+OF_MODE = {
+    "colocate": ("vllm_model_impl", "vllm_enable_sleep_mode", "vllm_gpu_memory_utilization", "vllm_max_model_length"),
+    "server": (
+        "vllm_server_base_url",
+        "vllm_server_host",
+        "vllm_server_port",
+        "vllm_server_timeout",
+        "vllm_group_port",
+    ),
+}
+"""Options of vLLM that one mode alone has: a server is started with its own."""
+
+OF_CORRECTION = (
+    "vllm_importance_sampling_mode",
+    "vllm_importance_sampling_clip_max",
+    "vllm_importance_sampling_clip_min",
+)
+"""What says how vLLM's probabilities are corrected for."""
+
 WORKS = {
     "model": ("trust_remote_code", "disable_dropout"),
     "batch": ("num_iterations",),
@@ -46,10 +65,8 @@ WORKS = {
         *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"),
     ),
     "vLLM, with thinking": (
-        *("use_vllm", "vllm_mode", "vllm_model_impl", "vllm_enable_sleep_mode", "vllm_gpu_memory_utilization"),
-        *("vllm_max_model_length", "vllm_server_base_url", "vllm_server_host", "vllm_server_port"),
-        *("vllm_server_timeout", "vllm_group_port", "vllm_importance_sampling_correction"),
-        *("vllm_importance_sampling_mode", "vllm_importance_sampling_clip_max", "vllm_importance_sampling_clip_min"),
+        *("use_vllm", "vllm_mode", *OF_MODE["colocate"], *OF_MODE["server"]),
+        *("vllm_importance_sampling_correction", *OF_CORRECTION),
     ),
     "Hub": ("push_to_hub", "hub_model_id", "hub_private_repo", "hub_revision", "hub_token", "hub_strategy"),
 }
@@ -216,7 +233,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "scale_rewards": ("none", "batch"),
     "loss_type": LOSS_TYPES,
     "importance_sampling_level": ("token", "sequence"),
-    "vllm_mode": ("colocate", "server"),
+    "vllm_mode": tuple(OF_MODE),
     "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
     "hub_strategy": HUB_STRATEGIES,
 }

@@ -18,9 +18,18 @@ from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer, ModelPlayer
 from poker_env.players.poker_config import Answers
 from recipes.options.config import ExploitConfig
-from recipes.training.returns import FloatArray, discounted_returns, leave_one_out_baseline, returns_from_start
+from recipes.training.returns import (
+    FloatArray,
+    discounted_returns,
+    leave_one_out_baseline,
+    returns_from_start,
+    soft_step,
+)
 from recipes.training.rows import DecisionRows, Row
 from reward_fns.builtin import ILLEGAL_PENALTY, chips, illegal
+
+LEAST_DECISIONS = 1e-3
+"""What an answer's row stands for at least after a soft step, as its credit doesn't fade with its probability."""
 
 
 @dataclass(frozen=True)
@@ -88,30 +97,6 @@ def decision_rows(hands: Sequence[Hand], returns: Sequence[FloatArray], baseline
     ]
 
 
-LEAST_CHANCE = 1e-3
-"""What an answer's row counts for at least with a soft step, as its credit doesn't fade with its probability."""
-
-
-def soft_step(probabilities: Sequence[float], shares: Sequence[float], temperature: float) -> list[float]:
-    """The credit of a menu's actions that moves their probabilities to the soft optimum, chips.
-
-    `shares` are what each action wins by its probability, chips; the sum of all by the gradients of their
-    log-probabilities is the policy gradient, which hardly moves what is improbable, be it the best. The soft optimum
-    is softmax(values / temperature), where the gradient with an entropy bonus of that `temperature` (chips) is 0, too.
-    On the way there each logit moves by what the action's probability lacks, times what is at stake: max - min of the
-    values, and the bonus. That is the gradient of the cross-entropy to a regularised greedy policy (Geist, Scherrer,
-    Pietquin: A Theory of Regularized Markov Decision Processes, 2019, section 4; as a KL in Haarnoja et al.: Soft
-    Actor-Critic, 2018, section 4.2).
-    """
-    chances = np.array(probabilities)
-    known = chances > 0
-    values = np.array(shares)[known] / chances[known]
-    target = np.exp((values - values.max()) / temperature)
-    step = np.zeros(len(chances))
-    step[known] = (np.ptp(values) + temperature) * (target / target.sum() - chances[known] / chances.sum())
-    return list(map(float, step))
-
-
 class LuckRemover:
     """Replaces returns of the reward functions `chips` and `illegal` with ones that give the same mean gradient.
 
@@ -124,20 +109,21 @@ class LuckRemover:
         """Raises `UserError` when chips are not rewarded, or villain's policy isn't known."""
         self.switches = Switches(**dict.fromkeys(config.variance_reduction, True))
         self._game, self._villain, self._gamma = config.make_game(), villain, config.gamma
+        specs = config.reward_specs()
         self._scales = {
             index: float(spec.args.get("payoff_scale") or self._game.big_blind)
-            for index, spec in enumerate(config.reward_specs())
+            for index, spec in enumerate(specs)
             if spec.function is chips
         }
         """Chips that a reward function counts as 1, by its place."""
         self._penalties = {
             index: float(spec.args.get("penalty", ILLEGAL_PENALTY))
-            for index, spec in enumerate(config.reward_specs())
+            for index, spec in enumerate(specs)
             if spec.function is illegal
         }
         """What a reward function gives an answer that names no legal action, by its place."""
-        self._n_rewards = len(config.rewards)
-        self._rewarded = sum(config.reward_specs()[index].weight / scale for index, scale in self._scales.items())
+        self._n_rewards = len(specs)
+        self._rewarded = sum(specs[index].weight / scale for index, scale in self._scales.items())
         """What a chip is worth."""
         self._thinking = config.thinking
         self._assigner: CreditAssigner | None = None
@@ -240,7 +226,7 @@ class LuckRemover:
                 own = each.probability
                 if own > 0:
                     share_of_credit, logps = (credit * own / probability).tolist(), map(math.log, each.chances)
-                    stands_for = own if temperature is None else max(own, LEAST_CHANCE)
+                    stands_for = own if temperature is None else max(own, LEAST_DECISIONS)
                     yield Row(given.prompt_ids, each.ids, tuple(share_of_credit), stands_for, logps=tuple(logps))
 
     def _assigner_for(self, hero: ModelPlayer) -> CreditAssigner:

@@ -1,4 +1,4 @@
-"""Returns and baselines: what each decision of a hand is credited with. Pure functions of numpy arrays."""
+"""Returns, baselines and soft steps: what each decision is credited with. Pure functions of numpy arrays."""
 
 from __future__ import annotations
 
@@ -60,3 +60,23 @@ def advantages(credit: ArrayLike, weights: ArrayLike, scale: bool = False) -> Fl
     if scale and len(centred) > 1:
         centred /= np.std(centred @ np.asarray(weights), ddof=1) + 1e-4
     return centred
+
+
+def soft_step(probabilities: Sequence[float], shares: Sequence[float], temperature: float) -> list[float]:
+    """The credit of a menu's actions that moves their probabilities to the soft optimum, chips.
+
+    `shares` are what each action wins by its probability, chips; the sum of all by the gradients of their
+    log-probabilities is the policy gradient, which hardly moves what is improbable, be it the best. The soft optimum
+    is softmax(values / temperature), where the gradient with an entropy bonus of that `temperature` (chips) is 0, too.
+    On the way there each logit moves by what the action's probability lacks, times what is at stake: max - min of the
+    values, and the bonus. That is the gradient of the cross-entropy to a regularised greedy policy (Geist, Scherrer,
+    Pietquin: A Theory of Regularized Markov Decision Processes, 2019, section 4; as a KL in Haarnoja et al.: Soft
+    Actor-Critic, 2018, section 4.2).
+    """
+    chances = np.array(probabilities)
+    known = chances > 0
+    values = np.array(shares)[known] / chances[known]
+    target = np.exp((values - values.max()) / temperature)
+    step = np.zeros(len(chances))
+    step[known] = (np.ptp(values) + temperature) * (target / target.sum() - chances[known] / chances.sum())
+    return list(map(float, step))

@@ -14,9 +14,8 @@ import torch
 from trl import GRPOTrainer
 
 from poker_env.language_model.forward import tree_logits
-from poker_env.language_model.generate import batches
+from poker_env.language_model.generate import cached_together
 from poker_env.language_model.token_tree import TokenTree
-from poker_env.players.thinking import TOKENS_AT_ONCE
 from recipes.options.config import ExploitConfig
 from recipes.training.answer_logps import choice_entropies, token_logps, token_logps_and_entropies
 from recipes.training.batches import Inputs, Text, in_parts, places_in_parts, regrouped, texts_of
@@ -93,15 +92,13 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         if self.args.use_vllm:
             texts, logps = self._generate_single_turn([list(own) for own in prompts], None, {}, 1)
             return [Sampled(tuple(text), tuple(own)) for text, own in zip(texts, logps, strict=True)]
-        longest = max(map(len, prompts), default=0) + self.args.max_completion_length
-        at_once = max(1, TOKENS_AT_ONCE["cuda" if self.accelerator.device.type == "cuda" else "cpu"] // longest)
-        devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
+        device = self.accelerator.device
         found: list[Sampled] = []
         was_training = self.model.training
         self.model.eval()
         try:
-            with torch.random.fork_rng(devices):
-                for rows in batches(range(len(prompts)), at_once):
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                for rows in cached_together(prompts, self.args.max_completion_length, device):
                     torch.manual_seed(int(np.random.default_rng([seeds[row] for row in rows]).integers(2**63)))
                     texts, _ = self._generate_single_turn([list(prompts[row]) for row in rows], None, {}, 1)
                     found += [Sampled(tuple(text)) for text in texts]

@@ -16,7 +16,8 @@ from poker_env.menu import make_menu
 from poker_env.player_specs import make_player
 from poker_env.state import HandState, street_base
 from poker_env.table import LiveHand, play
-from recipes.frontends.sitting import ENOUGH_HANDS, Sitting, offer_in_words, raise_action, result_in_words, short_name
+from recipes.frontends.sitting import ENOUGH_HANDS, Sitting, raise_action
+from recipes.frontends.words import offer_in_words, result_in_words, short_name
 
 GAMES = ["kuhn", "leduc", "holdem", "holdem:small_blind=3,big_blind=7,stack=150"]
 

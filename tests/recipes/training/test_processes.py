@@ -91,6 +91,10 @@ SLOW = {
         "options": {"game": "leduc", "episodes_per_epoch": 33, "updates_per_epoch": 2, **MENUS, **KUHN},
         "batch": 8,
     },
+    "soft steps": {
+        "options": {"episodes_per_epoch": 45, "updates_per_epoch": 2, "soft_after": 1, **MENUS, **KUHN},
+        "batch": 8,
+    },
     "hold'em": {
         "options": {"game": "holdem", "episodes_per_epoch": 21, **MENUS, **KUHN, "villain": "call"},
         "batch": 8,
@@ -203,6 +207,25 @@ def test_a_run_of_two_processes_resumed_is_the_run_of_one(tiny_model_dir, tmp_pa
     assert_same_adapter(two / "final", stopped / "final", tolerance=1e-6)
     again = run_recipe(stopped, tiny_model_dir, 2, *RUN, *warm, "--resume")
     assert again.stdout.count("is finished") == 1
+
+
+@pytest.mark.slow
+def test_a_model_that_thinks_trains_on_two_processes(tiny_model_dir, tmp_path):
+    """Each samples the hands of its own deals; the same again gives the same."""
+    thinking = ["--thinking", "true", "--max_completion_length", "48", "--rewards", "chips", "illegal"]
+    usual = ["--villain", "cfr:weak", "--episodes_per_epoch", "13", "--num_epochs", "2", "--rows_per_epoch", "32"]
+    runs = tmp_path / "once", tmp_path / "again"
+    for run in runs:
+        run_recipe(run, tiny_model_dir, 2, *thinking, *usual, "--learning_rate", "1e-3", "--eval_hands", "12")
+    figures = [list(map(json.loads, (run / "metrics.jsonl").open())) for run in runs]
+    assert [epoch["hands"] for epoch in figures[0]] == [13, 13]
+    assert all(0 <= epoch["cut_off_rate"] <= 1 and epoch["decisions"] >= 13 for epoch in figures[0])
+    for ours, theirs in zip(*figures, strict=True):
+        for key in theirs.keys() - {"seconds", "hands_per_second"}:
+            assert ours[key] == close_to(theirs[key]), key
+    assert_same_adapter(runs[0] / "final", runs[1] / "final", tolerance=1e-6)
+    before, after = (load_file(runs[0] / name / "adapter_model.safetensors") for name in ("epoch_000", "final"))
+    assert any(float((after[name] - weight).norm()) > 1e-4 for name, weight in before.items())
 
 
 @pytest.mark.slow

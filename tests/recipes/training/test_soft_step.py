@@ -9,8 +9,8 @@ from made_trainer import make, make_config
 
 from poker_env.language_model.loading import load_tokenizer
 from poker_env.player_specs import make_player
-from recipes.training.credit import LuckRemover, soft_step
-from recipes.training.returns import discounted_returns
+from recipes.training.credit import LuckRemover
+from recipes.training.returns import discounted_returns, soft_step
 from recipes.training.rollout import Rollout
 
 VALUES = st.lists(st.floats(-400, 400), min_size=1, max_size=9)

@@ -18,7 +18,7 @@ from poker_env.evaluation.results import results
 from poker_env.games import make_deals, make_game
 from poker_env.hand import read_hands, write_hands
 from poker_env.knowledge.exact_value import KnowsItsPolicy
-from poker_env.language_model.generate import sample_completions, sample_long_completions
+from poker_env.language_model.generate import TOKENS_AT_ONCE, sample_completions, sample_long_completions
 from poker_env.language_model.loading import load_model, load_tokenizer
 from poker_env.player_specs import make_player
 from poker_env.players.llm import PokerLLMAgent
@@ -128,14 +128,15 @@ def test_thoughts_are_kept_and_shown_folded(model_dir, tmp_path):
     assert "llm:a/name/of/some/length, Preflop" in lines  # in one line, be the table ever so narrow
 
 
-def test_long_completions_are_those_of_the_short_sampler(model_dir, tiny_model_dir):
+def test_long_completions_are_those_of_the_short_sampler(model_dir, tiny_model_dir, monkeypatch):
     model, tokenizer = load_model(str(tiny_model_dir), torch.float32), load_tokenizer(str(tiny_model_dir))
     prompts = [tuple(range(5, 5 + length)) for length in (3, 9, 6, 3)]
     options = {"max_new_tokens": 12, "eos_ids": [tokenizer.eos_token_id], "temperature": 0.9}
     seeds = [11, 12, 13, 14]
     expected = sample_completions(model, prompts, seeds, answered=lambda row, ids: False, **options)
     for at_once in (1, 10_000):
-        found = sample_long_completions(model, prompts, seeds, pad_id=0, tokens_at_once=at_once, **options)
+        monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", at_once)
+        found = sample_long_completions(model, prompts, seeds, pad_id=0, **options)
         assert found == expected
     assert expected[0] != expected[3]
 
