@@ -1,5 +1,7 @@
 """A soft step moves a menu's probabilities to the soft optimum, from wherever they are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_trainer import make, make_config
 
-from poker_env.language_model.loading import load_tokenizer
+from poker_env.games import make_deals
+from poker_env.language_model.loading import load_model, load_tokenizer
+from poker_env.language_model.score import Spelled
 from poker_env.player_specs import make_player
+from poker_env.players.llm import LLMPlayer
+from poker_env.table import play
 from recipes.training.credit import LuckRemover
 from recipes.training.returns import discounted_returns, soft_step
 from recipes.training.rollout import Rollout
+from recipes.training.rows import Row
 
 VALUES = st.lists(st.floats(-400, 400), min_size=1, max_size=9)
 TEMPERATURES = st.floats(0.01, 100)
@@ -107,3 +114,27 @@ def test_an_epochs_gradient_is_that_of_the_cross_entropies(tiny_model_dir, tmp_p
     largest = max(float(own.abs().max()) for own in expected.values())
     for name, own in expected.items():
         assert torch.allclose(found.updates[0][name], own, rtol=0, atol=1e-4 * largest), name
+
+
+def test_an_improbable_answers_row_stands_for_something(tiny_model_dir, tmp_path, monkeypatch):
+    """Else its mean credit, which is what the stock trainer is handed, would be as large as it is improbable."""
+    options = {"rewards": "chips", "villain": "call", "variance_reduction": "range all_action", "soft_after": 0}
+    config = make_config(tiny_model_dir, tmp_path, entropy_coef=0.3, **options)
+    villain = make_player("call", config.make_game())
+    tokenizer = load_tokenizer(str(tiny_model_dir))
+    hero = LLMPlayer(load_model(str(tiny_model_dir), torch.float32), tokenizer, config.poker(), answers="menu")
+    hand = play(config.make_game(), make_deals(config.make_game(), 1, 3), hero, villain)[0]
+    chances = (1e-9, 1 - 1e-9)
+    told = [
+        replace(decision, answer=replace(decision.answer, probabilities=chances)) if decision.answer.menu else decision
+        for decision in hand.decisions
+    ]
+    spelled = tuple((Spelled((9 + place, 2), (chance, 1.0)),) for place, chance in enumerate(chances))
+    monkeypatch.setattr(hero, "answers_to", lambda _: spelled)
+    remover, hand = LuckRemover(config, villain), replace(hand, decisions=tuple(told))
+    (credit,) = remover.credits([hand], hero)
+    given = [Row((5, 6), (), (0.0,)) for _ in hand.hero_decisions]
+    for temperature, stand_for in ((0.3, (1e-3, 1.0)), (None, chances)):
+        for _, *rows in remover.decisions(hand, credit, given, hero, temperature):
+            assert [row.decisions for row in rows] == pytest.approx(stand_for, rel=1e-6)
+            assert (abs(rows[0].credit[0]) > 1e-6) == (temperature is not None)
