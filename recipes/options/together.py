@@ -72,7 +72,8 @@ def check_soft(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     after, epochs = values["soft_after"], values["num_epochs"]
     if "all_action" not in values["variance_reduction"]:
         raise UserError(
-            f"soft_after {after} takes what every action wins: add all_action to variance_reduction, or set it to none"
+            f"soft_after {after} takes what every action wins: add all_action to variance_reduction, or set "
+            "soft_after to none"
         )
     if not 0 <= after < epochs:
         raise UserError(f"soft_after {after}: give one of the {epochs} epochs, counted from 0")

@@ -138,7 +138,7 @@ def test_the_menus_probabilities_are_those_of_the_answers_sampled(hero_parts, ti
         (("--variance_reduction", "luck"), "unknown variance_reduction .luck.: choose one of chance, range"),
         (("--variance_reduction", "range", "--baseline", "leave_one_out", "--replicas", "2"), "leave one out"),
         (("--variance_reduction", "all_action", "--scale_rewards", "batch"), "set scale_rewards to none"),
-        (("--soft_after", "0", "--entropy_coef", "1"), "soft_after 0 .* add all_action .* or set it to none"),
+        (("--soft_after", "0", "--entropy_coef", "1"), "soft_after 0 .* add all_action .* or set soft_after to none"),
         ((*SOFT, "--entropy_coef", "0"), "entropy_coef 0.0: with soft_after it is a temperature"),
         ((*SOFT, "--entropy_coef", "1", "--entropy_coef_end", "0"), "entropy_coef_end 0.0: with soft_after"),
         ((*SOFT, "--entropy_coef", "1", "--epsilon", "10"), "epsilon 10.0 is for ratios .* leave one of them out"),
