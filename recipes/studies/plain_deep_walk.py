@@ -45,7 +45,10 @@ class PlainWalk:
         if actor != seat:
             passed = np.flatnonzero(np.cumsum(chances) > coins[number, depth])
             action = passed[0] if len(passed) else legal[-1]
-            return self._visit(deals, coins, seat, number, int(children[action]), depth + 1)
+            ends = [each for each in legal if not tree.n_actions[children[each]]]
+            followed = ends if action in ends else [action]
+            below = [self._visit(deals, coins, seat, number, int(children[each]), depth + 1) for each in followed]
+            return float(np.average(below, weights=chances[followed]))
         values = np.zeros(len(children))
         for action in legal:
             values[action] = self._visit(deals, coins, seat, number, int(children[action]), depth + 1)

@@ -21,7 +21,7 @@ from poker_env.files import write_atomically
 from poker_env.games import Game, make_game
 
 KIND = "deep_cfr"
-FORMAT = "exploitative-poker network 1"
+FORMAT = "exploitative-poker network 2"
 MAX_WIDTH = 4_096
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from poker_env.cards.holdings import N_CARDS, hand_value
+from poker_env.cards.strengths import N_STRENGTHS, deal_strengths
 from poker_env.cfr.dealers import shuffle_top
 from poker_env.cfr.tree import FOLD, RAISE, BettingTree, TreeConfig, holdem_tree, kuhn_tree, leduc_tree
 from poker_env.games import Game
@@ -26,15 +27,17 @@ class Deck:
     suits: int
     groups: tuple[int, ...]
     """How many cards are seen together: a player's own, then each street's part of the board. A hand is their cards in
-    that order, rank * suits + suit, `NO_CARD` where none is dealt yet."""
+    that order, rank * suits + suit, `NO_CARD` where none is dealt yet, and then its strengths."""
+    strengths: int = 0
+    """Numbers that say how strong a hand is, 0 to 100 (`poker_env.cards.strengths`); small games need none."""
 
     @property
     def length(self) -> int:
-        """Cards of a hand on the last street."""
-        return sum(self.groups)
+        """Numbers of a hand."""
+        return sum(self.groups) + self.strengths
 
 
-DECKS = {"kuhn": Deck(3, 1, (1,)), "leduc": Deck(3, 1, (1, 1)), "holdem": Deck(13, 4, (2, 3, 1, 1))}
+DECKS = {"kuhn": Deck(3, 1, (1,)), "leduc": Deck(3, 1, (1, 1)), "holdem": Deck(13, 4, (2, 3, 1, 1), N_STRENGTHS)}
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Deals:
     """Cards of both seats, to the end."""
 
     cards: np.ndarray
-    """(2, deals * streets, cards) int8: the hands that each seat sees, street by street."""
+    """(2, deals * streets, `Deck.length`) int8: the hands that each seat sees, street by street."""
     results: np.ndarray
     """(deals, streets) float32: of each chip at stake what seat 0 wins (-1 to 1) at a showdown, by the street of the
     last bet; where cards are still to come, the mean over some ways they may lie."""
@@ -179,21 +182,23 @@ def deal_leduc(count: int, rng: np.random.Generator) -> Deals:
 
 def deal_holdem(count: int, rng: np.random.Generator) -> Deals:
     """Deals of hold'em."""
-    cards, results = np.full((2, count, 4, 7), NO_CARD, np.int8), np.empty((count, 4), np.float32)
-    _deal_holdem(rng.integers(1, 2**63, 1, np.uint64), cards, results)
-    return Deals(cards.reshape(2, 4 * count, 7), results)
+    dealt, results = np.empty((count, 9), np.int64), np.empty((count, 4), np.float32)
+    _deal_holdem(rng.integers(1, 2**63, 1, np.uint64), dealt, results)
+    cards = np.full((2, count, 4, DECKS["holdem"].length), NO_CARD, np.int8)
+    for seat in range(2):
+        cards[seat, :, :, :2] = dealt[:, None, 2 * seat : 2 * seat + 2]
+    for street, known in ((1, 3), (2, 4), (3, 5)):
+        cards[:, :, street, 2 : 2 + known] = dealt[:, 4 : 4 + known]
+    cards[:, :, :, 7:] = deal_strengths(dealt).swapaxes(0, 1)
+    return Deals(cards.reshape(2, 4 * count, -1), results)
 
 
 @njit(cache=True, nogil=True)
-def _deal_holdem(random_state: np.ndarray, cards: np.ndarray, results: np.ndarray) -> None:
+def _deal_holdem(random_state: np.ndarray, dealt: np.ndarray, results: np.ndarray) -> None:
     deck = np.arange(N_CARDS)
     for deal in range(len(results)):
         shuffle_top(deck, 9, random_state)
-        for seat in range(2):
-            for street in range(4):
-                cards[seat, deal, street, :2] = deck[2 * seat : 2 * seat + 2]
-                known = street + 2 if street else 0
-                cards[seat, deal, street, 2 : 2 + known] = deck[4 : 4 + known]
+        dealt[deal] = deck[:9]
         results[deal, 3] = _showdown(deck)
         for street in range(2, -1, -1):  # the unknown cards are the last ones: what is dealt anew never comes back
             known = 4 + (street + 2 if street else 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,12 @@ class Lesson:
     """(n, actions) float32."""
     weights: np.ndarray
     """(n,) float32: how much each counts, 1 on average."""
+
+    @staticmethod
+    def join(parts: Sequence[Lesson]) -> Lesson:
+        """All of them, in order."""
+        columns = zip(*((part.nodes, part.cards, part.targets, part.weights) for part in parts), strict=True)
+        return Lesson(*(np.concatenate(column) for column in columns))
 
     def merged(self) -> Lesson:
         """The same with one row for what a player can't tell apart: its mean counts as much as all of them.

@@ -10,38 +10,45 @@ from torch.nn import functional
 from poker_env.cfr.deep.game import NO_CARD, Deck, DeepGame
 from poker_env.cfr.deep.traverse import Choose, match_regrets
 
+PARTS = 20
+
 
 class CardEmbedding(nn.Module):
-    """Cards as vectors: each is the sum of those of its rank, its suit and itself."""
+    """Cards as vectors: each is the sum of those of its rank, its suit and itself, in the group it is seen in."""
 
     def __init__(self, deck: Deck, width: int) -> None:
         super().__init__()
-        cards = torch.arange(deck.ranks * deck.suits)
-        self.register_buffer("ranks", cards // deck.suits, persistent=False)
-        self.register_buffer("suits", cards % deck.suits, persistent=False)
-        self.card = nn.Embedding(deck.ranks * deck.suits, width)
-        self.rank = nn.Embedding(deck.ranks, width)
-        self.suit = nn.Embedding(deck.suits, width)
+        self.deck = deck
+        groups = len(deck.groups)
+        self.card = nn.Parameter(torch.randn(groups, deck.ranks, deck.suits, width))
+        self.rank = nn.Parameter(torch.randn(groups, deck.ranks, 1, width))
+        self.suit = nn.Parameter(torch.randn(groups, 1, deck.suits, width))
+        per_group = deck.ranks * deck.suits
+        starts = torch.repeat_interleave(torch.arange(groups) * per_group, torch.tensor(deck.groups))
+        self.register_buffer("starts", starts + 1, persistent=False)
 
     def forward(self, cards: torch.Tensor) -> torch.Tensor:
-        """(n, cards) int64 -> (n, width): a group's sum; `NO_CARD` adds nothing."""
-        table = self.card.weight + self.rank(self.ranks) + self.suit(self.suits)
-        table = torch.cat((torch.zeros_like(table[:1]), table))
-        return functional.embedding(cards - NO_CARD, table).sum(dim=1)
+        """(n, cards) int64 -> (n, groups * width): each group's sum; `NO_CARD` adds nothing."""
+        table = (self.card + self.rank + self.suit).flatten(0, 2)
+        table = functional.pad(table, (0, 0, 1, 0))  # a row of zeros first, for no card
+        seen = functional.embedding((cards + self.starts) * (cards != NO_CARD), table)
+        return torch.cat([group.sum(dim=1) for group in seen.split(self.deck.groups, dim=1)], dim=1)
 
 
 class PokerNetwork(nn.Module):
     """Brown, Lerer, Gross & Sandholm 2019, "Deep Counterfactual Regret Minimization", section 5.1 and appendix C.
 
     Cards go through three layers, betting through two, both together through three more; the last hidden layer is
-    normalised.
+    normalised. With the cards goes how strong they are, where the game has it: each strength as how far it fills each
+    of `PARTS` parts of its scale, so that straight pieces make any curve of it.
     """
 
     def __init__(self, deck: Deck, features: int, actions: int, width: int) -> None:
         super().__init__()
         self.deck = deck
-        self.embeddings = nn.ModuleList(CardEmbedding(deck, width) for _ in deck.groups)
-        self.cards = nn.ModuleList(nn.Linear(size, width) for size in (len(deck.groups) * width, width, width))
+        self.embedding = CardEmbedding(deck, width)
+        seen = len(deck.groups) * width + deck.strengths * PARTS
+        self.cards = nn.ModuleList(nn.Linear(size, width) for size in (seen, width, width))
         self.betting = nn.ModuleList((nn.Linear(features, width), nn.Linear(width, width)))
         self.from_cards = nn.Linear(width, width)
         self.from_betting = nn.Linear(width, width, bias=False)
@@ -49,13 +56,16 @@ class PokerNetwork(nn.Module):
         self.head = nn.Linear(width, actions)
 
     def forward(self, cards: torch.Tensor, betting: torch.Tensor) -> torch.Tensor:
-        """Cards (n, cards) int64, `NO_CARD` where none is dealt, and betting (n, features) -> (n, actions)."""
+        """Hands (n, `Deck.length`) int64, `NO_CARD` where none is dealt, and betting (n, features) -> (n, actions)."""
         return self.decide(self.see_cards(cards) + self.see_betting(betting))
 
     def see_cards(self, cards: torch.Tensor) -> torch.Tensor:
-        """(n, cards) int64 -> (n, width): the cards' part of the first common layer."""
-        groups = cards.split(self.deck.groups, dim=1)
-        seen = torch.cat([embed(group) for embed, group in zip(self.embeddings, groups, strict=True)], dim=1)
+        """Hands (n, `Deck.length`) int64 -> (n, width): the cards' part of the first common layer."""
+        cards, strengths = cards.split((sum(self.deck.groups), self.deck.strengths), dim=1)
+        seen = self.embedding(cards)
+        if self.deck.strengths:
+            parts = (strengths[:, :, None] * (PARTS / 100) - torch.arange(PARTS, device=cards.device)).clamp(0, 1)
+            seen = torch.cat((seen, parts.flatten(1)), dim=1)
         for layer in self.cards:
             seen = functional.relu(layer(seen))
         return self.from_cards(seen)
@@ -79,6 +89,27 @@ def new_network(game: DeepGame, width: int, seed: int) -> PokerNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return PokerNetwork(game.deck, game.betting.shape[1], game.n_actions, width)
+
+
+def as_one(network: PokerNetwork) -> nn.Parameter:
+    """All weights as one tensor (n,) that shares their memory, and its gradient theirs.
+
+    These networks are so small that an optimizer's work on thirty tensors takes as long as their gradients.
+    """
+    parameters = list(network.parameters())
+    one = nn.Parameter(torch.cat([each.detach().flatten() for each in parameters]))
+    one.grad = torch.zeros_like(one)
+    sizes = [each.numel() for each in parameters]
+    parts = zip(parameters, one.detach().split(sizes), one.grad.split(sizes), strict=True)
+    for parameter, values, gradient in parts:
+        parameter.data, parameter.grad = values.view_as(parameter), gradient.view_as(parameter)
+    return one
+
+
+def apart(network: PokerNetwork) -> None:
+    """Undo `as_one`: weights have memory of their own again, and none of them learns any more."""
+    for parameter in network.requires_grad_(False).parameters():
+        parameter.data, parameter.grad = parameter.data.clone(), None
 
 
 class NetworkStrategy:

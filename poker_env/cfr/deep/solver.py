@@ -6,7 +6,7 @@ Brown, Lerer, Gross & Sandholm 2019, "Deep Counterfactual Regret Minimization", 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from torch.nn import functional
 from poker_env.cfr.checkpoint import Checkpoint, Provenance, load_run
 from poker_env.cfr.deep.game import DeepGame
 from poker_env.cfr.deep.memory import Lesson, Memory
-from poker_env.cfr.deep.network import NetworkStrategy, PokerNetwork, new_network
-from poker_env.cfr.deep.traverse import Strategy, draw_coins, uniform, walk
+from poker_env.cfr.deep.network import NetworkStrategy, PokerNetwork, apart, as_one, new_network
+from poker_env.cfr.deep.traverse import Samples, Strategy, draw_coins, uniform, walk
 from poker_env.cfr.mccfr import Identity
 from poker_env.errors import UserError
 
+PRIOR = 10
+"""Samples that a node's pot counts as, in the scale of its advantages."""
 RESUME_KIND = "deep_cfr in progress"
 
 
@@ -41,7 +43,7 @@ class Plan:
     width: int
     """Of the networks' layers."""
     capacity: int
-    """Samples in each memory."""
+    """Samples of each seat's advantages, and of what was played."""
     warm: bool = False
     """Whether an advantage network goes on from the last iteration's weights; else it starts anew, as in the paper."""
     learning_rate: float = 1e-3
@@ -50,7 +52,7 @@ class Plan:
 PLANS = {
     "kuhn": Plan(walks=300, steps=150, final_steps=2_000, batch=256, width=32, capacity=200_000),
     "leduc": Plan(walks=1_000, steps=300, final_steps=5_000, batch=512, width=64, capacity=1_000_000),
-    "holdem": Plan(walks=4_000, steps=200, final_steps=4_000, batch=512, width=64, capacity=1_000_000, warm=True),
+    "holdem": Plan(walks=6_000, steps=300, final_steps=10_000, batch=512, width=64, capacity=2_000_000, warm=True),
 }
 
 
@@ -64,9 +66,8 @@ class DeepCFR:
     def __init__(self, game: DeepGame, plan: Plan, seed: int, device: torch.device) -> None:
         self.game, self.plan, self._device = game, plan, device
         self._rng = np.random.default_rng(seed)
-        shape = (plan.capacity, game.deck.length, game.n_actions)
-        self.advantages = (Memory(*shape), Memory(*shape))
-        self.played = Memory(*shape)
+        self.advantages = (self._new_memories(), self._new_memories())
+        self.played = self._new_memories()
         self._networks: list[PokerNetwork | None] = [None, None]
         self._strategies: list[Strategy] = [uniform(game), uniform(game)]
         self.iterations = 0
@@ -85,8 +86,8 @@ class DeepCFR:
             coins = draw_coins(self.game, self.plan.walks, self._rng)
             found = walk(self.game, deals, coins, seat, (self._strategies[0], self._strategies[1]))
             self.decisions += found.decisions
-            self.advantages[seat].add(found.regrets, iteration, self._rng)
-            self.played.add(found.played, iteration, self._rng)
+            self._remember(self.advantages[seat], found.regrets, iteration)
+            self._remember(self.played, found.played, iteration)
             lesson = self._lesson(self.advantages[seat])
             network = self._new_network(self._networks[seat] if self.plan.warm else None)
             self._learn(network, lesson, self.plan.steps, average=False)
@@ -99,7 +100,7 @@ class DeepCFR:
 
         Raises `ValueError` before the first iteration.
         """
-        if not len(self.played):
+        if not self.iterations:
             raise ValueError("no iteration has been made")
         network = self._new_network()
         self._learn(network, self._lesson(self.played), self.plan.final_steps, average=True, report=report)
@@ -111,9 +112,20 @@ class DeepCFR:
             network.load_state_dict(like.state_dict())
         return network.to(self._device)
 
-    def _lesson(self, memory: Memory) -> Lesson:
-        """A memory's; small games' information states are few, so that each step can look at them all."""
-        lesson = memory.lesson()
+    def _new_memories(self) -> list[Memory]:
+        """One for each street, of equal size: most decisions are rivers', and before the flop each counts for many."""
+        streets = self.game.n_streets
+        shape = (self.plan.capacity // streets, self.game.deck.length, self.game.n_actions)
+        return [Memory(*shape) for _ in range(streets)]
+
+    def _remember(self, memories: Sequence[Memory], samples: Samples, iteration: int) -> None:
+        streets = self.game.tree.street[samples.nodes]
+        for street, memory in enumerate(memories):
+            memory.add(samples.where(streets == street), iteration, self._rng)
+
+    def _lesson(self, memories: Sequence[Memory]) -> Lesson:
+        """That of all streets; small games' information states are few, so that each step can look at them all."""
+        lesson = Lesson.join([memory.lesson() for memory in memories if len(memory)])
         return lesson.merged() if self.game.config is None else lesson
 
     def _learn(
@@ -125,25 +137,39 @@ class DeepCFR:
         report: Callable[[float], None] = lambda share: None,
     ) -> None:
         """Fit a network to a lesson: to probabilities by cross-entropy, else to advantages by squares."""
-        parameters = list(network.parameters())
-        optimizer = torch.optim.Adam(parameters, lr=self.plan.learning_rate, fused=True)
-        scale = 1.0 if average else float(np.sqrt(np.mean(lesson.targets**2, dtype=np.float64))) or 1.0
+        weights_of_all = as_one(network)
+        optimizer = torch.optim.Adam([weights_of_all], lr=self.plan.learning_rate, fused=True)
+        scales = torch.from_numpy(np.ones(len(self.game.stakes), np.float32) if average else self._scales(lesson))
+        scales = scales.to(self._device)
         batches = self._batches(lesson, steps)
-        for step, (betting, cards, legal, targets, weights) in enumerate(batches):
+        for step, (betting, cards, legal, targets, weights, nodes) in enumerate(batches):
             found = network(cards, betting)
             if average:
                 likely = functional.log_softmax(found.masked_fill(~legal, -torch.inf), dim=1)
                 errors = -(targets * likely.masked_fill(~legal, 0)).sum(dim=1)
             else:
-                errors = ((found - targets / scale).masked_fill(~legal, 0) ** 2).sum(dim=1)
-            optimizer.zero_grad()
+                errors = ((found - targets / scales[nodes, None]).masked_fill(~legal, 0) ** 2).sum(dim=1)
+            optimizer.zero_grad(set_to_none=False)
             (weights * errors).mean().backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            torch.nn.utils.clip_grad_norm_([weights_of_all], 1.0)
             for group in optimizer.param_groups:  # down to nothing, so that the last batches don't shake it
                 group["lr"] = self.plan.learning_rate * (1 - step / steps)
             optimizer.step()
             report((step + 1) / steps)
-        network.requires_grad_(False)
+        apart(network)
+
+    def _scales(self, lesson: Lesson) -> np.ndarray:
+        """(nodes,) float32, in chips: how large a node's advantages are; where few were met, as its pot has them.
+
+        Networks learn advantages in this unit of their node: matching regrets, nothing but their ratio at a node
+        counts, and in chips the few nodes with large pots would be all that squared errors see.
+        """
+        pots = self.game.tree.contributions.sum(axis=1).astype(np.float64)
+        squares = (lesson.targets.astype(np.float64) ** 2).sum(axis=1)
+        in_pots = float(np.mean(squares / pots[lesson.nodes] ** 2))
+        met, summed = (np.bincount(lesson.nodes, weights, len(pots)) for weights in (None, squares))
+        found = np.sqrt((summed + PRIOR * in_pots * pots**2) / (met + PRIOR))
+        return np.where(found > 0, found, 1).astype(np.float32)
 
     def _batches(self, lesson: Lesson, steps: int) -> Iterator[tuple[torch.Tensor, ...]]:
         """For each step betting, cards, legal actions, targets and weights: of random rows, or all there are."""
@@ -156,6 +182,7 @@ class DeepCFR:
                 self.game.children[nodes] >= 0,
                 lesson.targets[rows],
                 lesson.weights[rows],
+                nodes.astype(np.int64),
             )
             return tuple(torch.from_numpy(part).to(self._device) for part in parts)
 
@@ -196,7 +223,10 @@ class DeepCFR:
         return saved.provenance
 
     def _memories(self) -> dict[str, Memory]:
-        return {"advantages 0": self.advantages[0], "advantages 1": self.advantages[1], "played": self.played}
+        kinds = {"advantages 0": self.advantages[0], "advantages 1": self.advantages[1], "played": self.played}
+        return {
+            f"{kind}, street {street}": memory for kind, each in kinds.items() for street, memory in enumerate(each)
+        }
 
     def _restore_network(self, seat: int, arrays: Mapping[str, np.ndarray]) -> None:
         if not arrays:

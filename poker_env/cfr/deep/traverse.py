@@ -32,6 +32,10 @@ class Samples:
     targets: np.ndarray
     """(n, actions); 0 where the action is illegal."""
 
+    def where(self, chosen: np.ndarray) -> Samples:
+        """Those that are `chosen` (n,) bool."""
+        return Samples(self.walks[chosen], self.nodes[chosen], self.cards[chosen], self.targets[chosen])
+
     @staticmethod
     def join(parts: list[Samples]) -> Samples:
         """All of them, in order."""
@@ -64,7 +68,9 @@ def walk(game: DeepGame, deals: Deals, coins: np.ndarray, seat: int, strategies:
     cumulative probability passes its coin (deals, depth).
 
     External sampling (Lanctot et al. 2009, "Monte Carlo Sampling for Regret Minimization in Extensive Games",
-    section 4). A walk's steps of the same depth share a coin: each path has the probability it should have.
+    section 4). A walk's steps of the same depth share a coin: each path has the probability it should have. Where the
+    other seat's action ends the hand, the mean of all its actions that would do so stands for it: whether an all-in
+    is called is most of the noise that is left.
     """
     tree, streets = game.tree, game.n_streets
     choose = [strategy(deals.cards[player]) for player, strategy in enumerate(strategies)]
@@ -85,19 +91,27 @@ def walk(game: DeepGame, deals: Deals, coins: np.ndarray, seat: int, strategies:
                 played.append(Samples(numbers[rows], nodes[rows], cards, probabilities[rows]))
         depth = min(len(levels), coins.shape[1] - 1)  # after the last step all hands are over
         first, next_numbers, next_nodes = _expand(
-            numbers, nodes, probabilities, np.ascontiguousarray(coins[:, depth]), game.children, tree.actor, seat
+            numbers,
+            nodes,
+            probabilities,
+            np.ascontiguousarray(coins[:, depth]),
+            game.children,
+            tree.actor,
+            tree.n_actions,
+            seat,
         )
-        levels.append((numbers, nodes, hands, probabilities, first))
+        levels.append((numbers, nodes, hands, probabilities, first, next_nodes))
         numbers, nodes = next_numbers, next_nodes
     values = np.empty(0)
     regrets: list[Samples] = []
-    for numbers, nodes, hands, probabilities, first in reversed(levels):
+    for numbers, nodes, hands, probabilities, first, next_nodes in reversed(levels):
         values, found = _collect(
             numbers,
             nodes,
             probabilities,
             first,
             values,
+            next_nodes,
             game.children,
             tree.actor,
             game.stakes,
@@ -118,40 +132,42 @@ def _expand(
     coins: np.ndarray,
     children: np.ndarray,
     actor: np.ndarray,
+    n_actions: np.ndarray,
     seat: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where each row's children begin in the next level (n,), and the next level: walks and nodes."""
-    n, n_actions = probabilities.shape
-    first = np.empty(n + 1, np.int64)
-    total = 0
+    n, most = probabilities.shape
+    followed = np.zeros((n, most), np.bool_)
     for row in range(n):
-        first[row] = total
-        legal = 0
-        for action in range(n_actions):
-            legal += children[nodes[row], action] >= 0
-        total += legal if actor[nodes[row]] == seat else min(legal, 1)
-    first[n] = total
-    next_numbers, next_nodes = np.empty(total, np.int64), np.empty(total, np.int32)
-    for row in range(n):
-        node, place = nodes[row], first[row]
-        if place == first[row + 1]:
+        node = nodes[row]
+        if n_actions[node] == 0:
             continue
         if actor[node] == seat:
-            for action in range(n_actions):
-                if children[node, action] >= 0:
-                    next_numbers[place], next_nodes[place] = numbers[row], children[node, action]
-                    place += 1
+            followed[row] = children[node] >= 0
             continue
-        coin = coins[numbers[row]]
-        for action in range(n_actions):
-            if children[node, action] < 0:
-                continue
+        taken, coin = -1, coins[numbers[row]]
+        for action in range(most):
             if probabilities[row, action] > 0:
-                next_nodes[place] = children[node, action]
-            coin -= probabilities[row, action]
-            if coin < 0:
-                break
-        next_numbers[place] = numbers[row]
+                taken = action
+                coin -= probabilities[row, action]
+                if coin < 0:
+                    break
+        if n_actions[children[node, taken]] > 0:
+            followed[row, taken] = True
+            continue
+        for action in range(most):
+            if probabilities[row, action] > 0 and n_actions[children[node, action]] == 0:
+                followed[row, action] = True
+    first = np.zeros(n + 1, np.int64)
+    for row in range(n):
+        first[row + 1] = first[row] + followed[row].sum()
+    next_numbers, next_nodes = np.empty(first[n], np.int64), np.empty(first[n], np.int32)
+    for row in range(n):
+        place = first[row]
+        for action in range(most):
+            if followed[row, action]:
+                next_numbers[place], next_nodes[place] = numbers[row], children[nodes[row], action]
+                place += 1
     return first, next_numbers, next_nodes
 
 
@@ -162,6 +178,7 @@ def _collect(
     probabilities: np.ndarray,
     first: np.ndarray,
     below: np.ndarray,
+    next_nodes: np.ndarray,
     children: np.ndarray,
     actor: np.ndarray,
     stakes: np.ndarray,
@@ -180,14 +197,15 @@ def _collect(
             else:
                 share = -1.0 if actor[node] == seat else 1.0
             values[row] = share * stakes[node]
-        elif actor[node] != seat:
-            values[row] = below[first[row]]
-        else:
-            place = first[row]
-            for action in range(n_actions):
-                if children[node, action] >= 0:
-                    values[row] += probabilities[row, action] * below[place]
-                    place += 1
+            continue
+        place, total = first[row], 0.0
+        for action in range(n_actions):
+            if place < first[row + 1] and children[node, action] == next_nodes[place]:
+                values[row] += probabilities[row, action] * below[place]
+                total += probabilities[row, action]
+                place += 1
+        values[row] /= total
+        if actor[node] == seat:
             place = first[row]
             for action in range(n_actions):
                 if children[node, action] >= 0:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from poker_env.cards.holdings import HOLDINGS, N_HOLDINGS
+from poker_env.cards.strengths import hand_strength, range_strengths
 from poker_env.cfr.deep.checkpoint import NetworkCheckpoint
-from poker_env.cfr.deep.game import NO_CARD, DeepGame
+from poker_env.cfr.deep.game import DECKS, NO_CARD, DeepGame
 from poker_env.cfr.deep.network import NetworkStrategy
 from poker_env.cfr.deep.small_games import tabulate
 from poker_env.cfr.deep.traverse import Choose, Strategy
@@ -33,7 +34,7 @@ class TranslatedStrategy:
         asked = [(hand, node) for hand, spot in enumerate(spots) for node, _, _ in spot if node >= 0]
         if asked:
             hands, nodes = np.array(asked).T
-            cards = np.stack([_cards(observation.hole, observation.board) for observation in observations])
+            cards = np.stack([_hand(observation.hole, observation.board) for observation in observations])
             answers = iter(self._strategy(cards)(hands, nodes).astype(np.float64))
         policies = []
         for spot in spots:
@@ -75,8 +76,9 @@ class TranslatedStrategy:
     def _with_board(self, board: tuple[str, ...]) -> Choose:
         """For all holdings; a board is asked for many times in a row."""
         if board != self._board:
-            cards = np.tile(_cards((), board), (N_HOLDINGS, 1))
-            cards[:, :2] = HOLDINGS
+            dealt = np.array([CARD_IDS[card] for card in board], np.int64)
+            cards = np.full((N_HOLDINGS, DECKS["holdem"].length), NO_CARD, np.int8)
+            cards[:, :2], cards[:, 2 : 2 + len(board)], cards[:, 7:] = HOLDINGS, dealt, range_strengths(dealt)
             self._board, self._choose = board, self._strategy(cards)
         return self._choose
 
@@ -89,9 +91,9 @@ def strategy_of(checkpoint: NetworkCheckpoint) -> TranslatedStrategy | TabularSt
     return TranslatedStrategy(checkpoint.deep, strategy)
 
 
-def _cards(hole: tuple[str, ...], board: tuple[str, ...]) -> np.ndarray:
-    """(7,): as `Deck.groups` has hold'em's."""
-    cards = np.full(7, NO_CARD, np.int8)
-    cards[: len(hole)] = [CARD_IDS[card] for card in hole]
-    cards[2 : 2 + len(board)] = [CARD_IDS[card] for card in board]
-    return cards
+def _hand(hole: tuple[str, ...], board: tuple[str, ...]) -> np.ndarray:
+    """(`Deck.length`,): as `Deck.groups` has hold'em's."""
+    held, dealt = (np.array([CARD_IDS[card] for card in cards], np.int64) for cards in (hole, board))
+    hand = np.full(DECKS["holdem"].length, NO_CARD, np.int8)
+    hand[:2], hand[2 : 2 + len(dealt)], hand[7:] = held, dealt, hand_strength(held, dealt)
+    return hand

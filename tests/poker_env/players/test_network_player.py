@@ -202,7 +202,7 @@ def test_files_that_cant_be_played_are_refused_in_one_line(files, tmp_path, monk
         (leduc, "empty.pt", "damaged or no network"),
         (leduc, "zip.pt", "damaged or no network"),
         (leduc, "bare.pt", "damaged or no network of this project: its format isn't"),
-        (leduc, "format.pt", "its format isn't 'exploitative-poker network 1'"),
+        (leduc, "format.pt", "its format isn't 'exploitative-poker network 2'"),
         (leduc, "plain.pt", "is refused: beside weights it holds code"),
         (leduc, "evil.pt", "is refused: beside weights it holds code"),
         (leduc, "old.pt", "is refused: beside weights it holds code"),

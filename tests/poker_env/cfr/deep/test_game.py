@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from poker_env.cards.strengths import hand_strength
 from poker_env.cfr.deep.game import NO_CARD, DeepGame
 from poker_env.cfr.tree import PRESETS, SHOWDOWN
 from poker_env.games import Deal, make_game
@@ -64,7 +65,8 @@ def test_places_of_actions_mean_the_same_everywhere(name):
 def test_hold_em_deals_show_each_seat_its_own_cards_and_the_better_hand_wins():
     game = GAMES["holdem"]
     deals = game.deal(300, np.random.default_rng(0))
-    cards = deals.cards.reshape(2, 300, 4, 7)
+    hands = deals.cards.reshape(2, 300, 4, game.deck.length)
+    cards = hands[..., :7]
     for number in range(300):
         first, second = cards[:, number, 3].tolist()
         assert first[2:] == second[2:]
@@ -73,6 +75,8 @@ def test_hold_em_deals_show_each_seat_its_own_cards_and_the_better_hand_wins():
         for street, known in enumerate((2, 5, 6, 7)):
             for seat, hand in enumerate((first, second)):
                 assert cards[seat, number, street].tolist() == hand[:known] + [NO_CARD] * (7 - known)
+                strength = hand_strength(np.array(hand[:2]), np.array(hand[2:known]))
+                assert hands[seat, number, street, 7:].tolist() == strength.tolist()
         state = HandState(game.game, Deal(deck, 0, 0))
         while not state.done:
             state.apply(1)
@@ -100,7 +104,7 @@ def test_small_games_deals_have_openspiels_winners():
 
 
 def test_all_ins_before_the_river_count_by_how_they_may_end():
-    deals = GAMES["holdem"].deal(4_000, np.random.default_rng(2))
+    deals = GAMES["holdem"].deal(1_900, np.random.default_rng(2))
     results = deals.results.astype(float)
     assert np.abs(results).max() <= 1
     variances = ((results - results[:, 3:]) ** 2).mean(axis=0)
@@ -108,7 +112,7 @@ def test_all_ins_before_the_river_count_by_how_they_may_end():
     # Unbiased: what is left over has a mean of 0, whatever the player holds.
     for street in range(3):
         left = results[:, 3] - results[:, street]
-        for known in (np.ones(4_000), deals.cards[0, ::4, 0] / 51):
-            assert abs((left * known).mean()) < 4 * (left * known).std() / 4_000**0.5
-    aces = (deals.cards.reshape(2, 4_000, 4, 7)[0, :, 0, :2] // 4 == 12).all(axis=1)
+        for known in (np.ones(1_900), deals.cards[0, ::4, 0] / 51):
+            assert abs((left * known).mean()) < 4 * (left * known).std() / 1_900**0.5
+    aces = (deals.cards.reshape(2, 1_900, 4, -1)[0, :, 0, :2] // 4 == 12).all(axis=1)
     assert results[aces, 0].mean() > 0.4

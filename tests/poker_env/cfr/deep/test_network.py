@@ -25,9 +25,20 @@ def test_the_order_of_cards_seen_together_doesnt_matter(network):
     cards = torch.from_numpy(_hands(20).astype(np.int64))
     betting = torch.from_numpy(GAME.betting[:1]).expand(len(cards), -1)
     found = network(cards, betting)
-    assert torch.allclose(network(cards[:, [1, 0, 4, 2, 3, 5, 6]], betting), found, atol=1e-5)
+    assert torch.allclose(network(cards[:, [1, 0, 4, 2, 3, 5, 6, 7, 8]], betting), found, atol=1e-5)
     river = cards[:, 6] != NO_CARD
-    assert not torch.allclose(network(cards[:, [0, 1, 2, 3, 5, 4, 6]], betting)[river], found[river], atol=1e-3)
+    assert not torch.allclose(network(cards[:, [0, 1, 2, 3, 5, 4, 6, 7, 8]], betting)[river], found[river], atol=1e-3)
+
+
+def test_strengths_count(network):
+    cards = torch.from_numpy(_hands(20).astype(np.int64))
+    betting = torch.from_numpy(GAME.betting[:1]).expand(len(cards), -1)
+    for column in (7, 8):
+        other = cards.clone()
+        other[:, column] = 100 - other[:, column]
+        changed = other[:, column] != cards[:, column]
+        differs = (network(other, betting) - network(cards, betting)).abs().amax(dim=1) > 1e-4
+        assert torch.equal(differs, changed)
 
 
 @pytest.mark.parametrize("average", [True, False])
