@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from poker_env.cards.holdings import N_CLASSES
+from poker_env.cards.strengths import MANY_DEALS, strength_tables
 from poker_env.cfr.abstraction.bucket_tables import BucketTables
 from poker_env.cfr.abstraction.card_abstraction import Abstraction, build_abstraction
 from poker_env.cfr.blueprint import Blueprint
@@ -231,6 +232,8 @@ def solve_deep(game: Game, options: argparse.Namespace, command: str) -> Network
     if options.resume and not saved_run.is_file():
         raise UserError(f"nothing to resume at {saved_run}: leave --resume out to start")
     before = solver.resume(saved_run, identity).seconds if options.resume else 0.0
+    if holdem and plan.walks >= MANY_DEALS:
+        strength_tables(progress=True)
     with Progress(game.name, iterations, minutes, console, before) as progress:
 
         def save() -> None:

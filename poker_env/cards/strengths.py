@@ -19,7 +19,7 @@ from poker_env.cards.holdings import HOLDINGS, N_CARDS, N_HOLDINGS, PREFLOP_CLAS
 from poker_env.cards.rank_tables import flush_values, rank_values
 from poker_env.cards.runouts import count_rivers
 from poker_env.cards.showdowns import N_OPPONENTS, half_wins
-from poker_env.parallel import Report, over_chunks
+from poker_env.parallel import over_chunks, progress_bars
 
 N_STRENGTHS = 2
 UNKNOWN = -1
@@ -131,7 +131,7 @@ class StrengthTables:
     holding becomes when suits are renamed."""
 
     @staticmethod
-    def build(report: Report = lambda share: None) -> StrengthTables:
+    def build(progress: bool = False) -> StrengthTables:
         """The tables: half a minute of processor time, on all cores. 48 MB, and 520 MB on the way."""
         flops, turns, renamings = canonical_boards(3), canonical_boards(4), holding_permutations()
         sums = np.zeros((len(turns.keys), N_HOLDINGS, 3), np.int64)
@@ -142,15 +142,20 @@ class StrengthTables:
         def fill_turns(rows: slice) -> None:
             _fill_turns(turn_cards[rows], sums[rows], strengths[rows])
 
-        over_chunks(fill_turns, len(turns.keys), report, chunk=64)
+        with progress_bars(progress) as open_bar:
+            over_chunks(fill_turns, len(turns.keys), open_bar("how strong hands are on all turns"), chunk=64)
         _fill_flops(flop_cards, turns.keys, sums, renamings, of_flops)
         return StrengthTables((flops.keys, of_flops, turns.keys, strengths, renamings))
 
 
-@functools.cache
-def strength_tables() -> StrengthTables:
-    """This process's, built when first asked for."""
-    return StrengthTables.build()
+_built: list[StrengthTables] = []
+
+
+def strength_tables(progress: bool = False) -> StrengthTables:
+    """This process's, built when first asked for, with a bar if `progress`."""
+    if not _built:
+        _built.append(StrengthTables.build(progress))
+    return _built[0]
 
 
 @njit(cache=True, nogil=True)

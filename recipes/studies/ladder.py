@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     rungs = [solved(options, iterations) for iterations in options.iterations]
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda job: trained(options, *job), [(rung, kind) for rung in rungs for kind in KINDS]))
+        list(pool.map(lambda job: trained(options, *job), [(rung, kind) for kind in KINDS for rung in rungs]))
     rows = [row_of(options, rung) for rung in rungs]
     command = shlex.join(["python", "recipes/studies/ladder.py", *arguments])
     write_atomically(options.output / "ladder.json", json.dumps({"rows": rows, "command": command}, indent=2) + "\n")

@@ -11,10 +11,13 @@ from poker_env.cfr.deep.game import NO_CARD, Deck, DeepGame
 from poker_env.cfr.deep.traverse import Choose, match_regrets
 
 PARTS = 20
+"""That a strength's scale is cut into."""
 
 
 class CardEmbedding(nn.Module):
     """Cards as vectors: each is the sum of those of its rank, its suit and itself, in the group it is seen in."""
+
+    starts: torch.Tensor
 
     def __init__(self, deck: Deck, width: int) -> None:
         super().__init__()
