@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_spiel.python.algorithms.discounted_cfr import LCFRSolver
 
-from poker_env.cfr.deep.game import DeepGame, kuhn_deals
+from poker_env.cfr.deep.game import Deals, DeepGame, kuhn_deals
 from poker_env.cfr.deep.small_games import tabulate
 from poker_env.cfr.deep.traverse import draw_coins, match_regrets, uniform, walk
 from poker_env.cfr.traverse import compile_tree, traverse
-from poker_env.cfr.tree import PRESETS
+from poker_env.cfr.tree import PRESETS, SHOWDOWN
 from poker_env.games import make_game
 
 KUHN = DeepGame.of(make_game("kuhn"))
@@ -197,3 +197,49 @@ def test_regret_matching(rows, seed):
         else:
             best = row[legal] == row[legal].max()
             assert chances[legal] == pytest.approx(best / best.sum())
+
+
+def _expected_regrets(game, results, chances, seat):
+    """(nodes, actions): a deal's, summed over everything the other seat may do, each as probable as it is."""
+    found = np.zeros((len(game.tree), game.n_actions))
+
+    def value(node, reach):
+        if not game.tree.n_actions[node]:
+            street, actor = game.tree.street[node], game.tree.actor[node]
+            share = {SHOWDOWN: results[street] * (1 - 2 * seat), seat: -1, 1 - seat: 1}[actor]
+            return share * game.stakes[node]
+        own = game.tree.actor[node] == seat
+        legal = np.flatnonzero(game.children[node] >= 0)
+        below = [
+            value(game.children[node, action], reach if own else reach * chances[node, action]) for action in legal
+        ]
+        mean = chances[node, legal] @ below
+        if own:
+            found[node, legal] = reach * (np.array(below) - mean)
+        return mean
+
+    value(0, 1.0)
+    return found
+
+
+@pytest.mark.parametrize(("name", "stack"), [("leduc", 100), ("holdem", 800)])
+@pytest.mark.parametrize("seat", [0, 1])
+def test_a_mixing_seats_walks_are_right_on_the_mean(name, stack, seat):
+    """Its folds and calls that end the hand stand for one another, its raises stand for themselves."""
+    count, rng = 40_000, np.random.default_rng(seat)
+    game = GAMES["leduc"] if name == "leduc" else DeepGame.of(make_game(f"holdem:stack={stack}"), PRESETS["fcpa"])
+    one = game.deal(1, rng)
+    deals = Deals(np.tile(one.cards, (1, count, 1)), np.tile(one.results, (count, 1)))
+    chances = rng.uniform(0.1, 1, game.legal.shape) * game.legal
+    chances /= np.maximum(chances.sum(axis=1, keepdims=True), 1e-9)
+    found = walk(
+        game, deals, draw_coins(game, count, rng), seat, 2 * (lambda cards: lambda hands, nodes: chances[nodes],)
+    )
+    sums, squares = np.zeros(game.legal.shape), np.zeros(game.legal.shape)
+    np.add.at(sums, found.regrets.nodes, found.regrets.targets)
+    np.add.at(squares, found.regrets.nodes, found.regrets.targets**2)
+    mean = sums / count
+    error = np.sqrt(np.maximum(squares / count - mean**2, 0) / count)
+    expected = _expected_regrets(game, one.results[0], chances, seat)
+    assert (np.abs(mean - expected) <= 5 * error + 0.002 * np.abs(expected).max()).all()
+    assert np.abs(expected).max() > 1
