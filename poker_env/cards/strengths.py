@@ -132,9 +132,9 @@ class StrengthTables:
 
     @staticmethod
     def build(progress: bool = False) -> StrengthTables:
-        """The tables: half a minute of processor time, on all cores. 48 MB, and 520 MB on the way."""
+        """The tables: half a minute of processor time, on all cores. 48 MB, and 260 MB on the way."""
         flops, turns, renamings = canonical_boards(3), canonical_boards(4), holding_permutations()
-        sums = np.zeros((len(turns.keys), N_HOLDINGS, 3), np.int64)
+        sums = np.zeros((len(turns.keys), N_HOLDINGS, 3), np.int32)
         strengths = np.empty((len(turns.keys), N_HOLDINGS, N_STRENGTHS), np.int8)
         of_flops = np.empty((len(flops.keys), N_HOLDINGS, N_STRENGTHS), np.int8)
         turn_cards, flop_cards = turns.cards.astype(np.int64), flops.cards.astype(np.int64)
