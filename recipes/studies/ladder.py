@@ -60,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--game", default="holdem:stack=2000", help="the config's game")
     parser.add_argument("--tree", default="fcpa", help="bet sizes, see recipes/solve.py")
     parser.add_argument("--buckets", default="100", help="card buckets, see recipes/solve.py")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=tuple(KINDS), default=list(KINDS), help="what hero is told: nothing, or its odds"
+    )
     parser.add_argument("--hands", type=int, default=1_000, help="of each evaluation")
     parser.add_argument("--lbr_hands", type=int, default=2_000, help="of each local best response")
     parser.add_argument("--seed", type=int, default=42, help="of the trainings and of the decks that judge them")
@@ -73,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     rungs = [solved(options, iterations) for iterations in options.iterations]
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda job: trained(options, *job), [(rung, kind) for kind in KINDS for rung in rungs]))
+        list(pool.map(lambda job: trained(options, *job), [(rung, kind) for kind in options.kinds for rung in rungs]))
     rows = [row_of(options, rung) for rung in rungs]
     command = shlex.join(["python", "recipes/studies/ladder.py", *arguments])
     write_atomically(options.output / "ladder.json", json.dumps({"rows": rows, "command": command}, indent=2) + "\n")
@@ -111,7 +114,7 @@ def row_of(options: Any, rung: Path) -> Row:
         row[f"LBR {setting}"] = vars(
             evaluate_lbr(game, f"lbr:{setting}", villain, options.lbr_hands, 7).result.estimate
         )
-    for kind in KINDS:
+    for kind in options.kinds:
         for name, folder in JUDGED.items():
             path = options.output / f"{rung.stem}_{kind}" / folder / "results.json"
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -136,7 +139,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     """Rates against iterations, with their intervals."""
     figure, axes = plt.subplots(figsize=(7, 4.5))
     names = [f"LBR {setting}" for setting in LBR_SETTINGS]
-    names += [f"{kind}: {name}" for kind in KINDS for name in ("imitation", "trained")]
+    names += [name for name in rows[0] if name.endswith((": imitation", ": trained"))]
     for place, name in enumerate(names):
         rates = [Estimate(**row[name]) for row in rows]
         x = [row["iterations"] * 1.03 ** (place - len(names) / 2) for row in rows]  # side by side

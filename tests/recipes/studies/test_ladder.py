@@ -59,6 +59,13 @@ def test_every_rung_is_solved_trained_and_judged_once(asked, tmp_path, capsys):
     assert len(asked) == 7 and asked[-1][1][-1] == "--resume"
 
 
+def test_one_kind_alone(asked, tmp_path, capsys):
+    ladder.main(["--iterations", "10", "--kinds", "plain", "--lbr_hands", "40", "--output", str(tmp_path)])
+    assert [name for name, words in asked] == ["solve", "train"] and "--advisor" not in asked[-1][1]
+    (row,) = json.loads((tmp_path / "ladder.json").read_text())["rows"]
+    assert "plain: trained" in row and not any(name.startswith("advised") for name in row)
+
+
 @pytest.mark.parametrize(
     ("options", "message"), [(["--iterations", "5", "3"], "--iterations 5 3"), (["--jobs", "0"], "--jobs 0")]
 )
