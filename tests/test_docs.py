@@ -113,6 +113,7 @@ RULES = {
     ),
     r"python recipes/solve\.py .*\w\.pt": Not("minutes of hold'em, or what they make; tests/recipes/test_solve.py"),
     r"python recipes/studies/deep_against_openspiel\.py": Not("takes dm-tree; it has a test of its own"),
+    r"python recipes/studies/ladder\.py": Not("trains for half an hour; it has a test of its own"),
     r"python recipes/solve\.py --game (kuhn|leduc)": Run("--iterations 3 --output {out}.npz"),
     r"python recipes/solve\.py info": Run(),
     r"python recipes/solve\.py --game holdem": TABLES,
