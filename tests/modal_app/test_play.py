@@ -28,6 +28,7 @@ def test_what_the_web_player_asks_for():
     assert play.make_app(TABLE, None, 1.0).registered_functions["web"].info().gpus == []
 
 
+@pytest.mark.slow
 def test_a_table_is_deployed(cloud, opponent, monkeypatch):
     """Checked on a CPU, priced, deployed with what it was told; what is wrong deploys nothing."""
     cloud.modal("volume", "create", OPPONENTS_VOLUME)

@@ -164,6 +164,7 @@ def test_mistakes_seen_from_here_start_no_container(cloud, options, message):
     assert not cloud.attempts
 
 
+@pytest.mark.slow
 def test_mistakes_seen_from_the_volumes_start_no_gpu(cloud, opponent, tiny_model_dir, tiny_config):
     """A broken template, missing and half-written opponents, half-written and taken runs: a line each, from a CPU."""
     half = cloud.volume(OPPONENTS_VOLUME) / "half.npz"

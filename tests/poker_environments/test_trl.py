@@ -70,6 +70,7 @@ def test_plain_answers_are_calls(tokenizer):
     assert made["function"]["name"] == "act" and made["function"]["arguments"]["answer"].startswith("so A1!")
 
 
+@pytest.mark.slow
 def test_the_stock_trainer_trains(tokenizer, tiny_model_dir, tmp_path):
     table, steps, hands = make_table("kuhn", "cfr:weak", rewards=["chips", "illegal"], seed=2), 20, 32
     options = GRPOConfig(

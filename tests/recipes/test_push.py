@@ -206,6 +206,7 @@ def test_a_repository_s_files_are_fetched_once_and_all_or_not_at_all(pushing, fa
     assert trained_folder("tester/kuhn") == folder
 
 
+@pytest.mark.slow
 def test_training_with_push_to_hub_publishes_the_final_adapter(recipe, fake_hub, tiny_model_dir, tmp_path):
     fake_hub.repos[BASE] = {path.name: path.read_bytes() for path in tiny_model_dir.iterdir()}
     fake_hub.repos[BASE]["README.md"] = b"---\nlicense: apache-2.0\n---\n"

@@ -243,6 +243,7 @@ def tiny(folder):
     return ["--model_name_or_path", str(folder), *sizes.split()]
 
 
+@pytest.mark.slow
 def test_a_checkout_tells_its_options(tmp_path):
     assert against.options_known(against.HERE, tmp_path) == KNOWN
 
