@@ -23,6 +23,26 @@ _NO_CARD = -1
 
 
 @njit(cache=True, nogil=True)
+def rivers_after(board: np.ndarray) -> np.ndarray:
+    """Every river board (n, 5) that can follow a flop or turn; a river's own is itself."""
+    left = np.array([card for card in range(N_CARDS) if not (board == card).any()], np.int64)
+    n_board = board.shape[0]
+    missing = 5 - n_board
+    count = left.shape[0] * (left.shape[0] - 1) // 2 if missing == 2 else left.shape[0] if missing == 1 else 1
+    rivers = np.empty((count, 5), np.int64)
+    rivers[:, :n_board] = board
+    if missing == 1:
+        rivers[:, 4] = left
+    if missing == 2:
+        place = 0
+        for first in range(left.shape[0]):
+            for second in range(first + 1, left.shape[0]):
+                rivers[place, 3], rivers[place, 4] = left[first], left[second]
+                place += 1
+    return rivers
+
+
+@njit(cache=True, nogil=True)
 def count_rivers(
     hole: np.ndarray, board: np.ndarray, rank_values: np.ndarray, flush_values: np.ndarray, counts: np.ndarray
 ) -> None:

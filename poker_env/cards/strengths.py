@@ -13,11 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from poker_env.cards.canonical import canonical_boards, canonical_row, holding_permutations, renaming_code
+from poker_env.cards.canonical import (
+    canonical_boards,
+    canonical_row,
+    holding_permutations,
+    renamed_holding,
+    renaming_code,
+)
 from poker_env.cards.equity import preflop_equities
 from poker_env.cards.holdings import HOLDINGS, N_CARDS, N_HOLDINGS, PREFLOP_CLASSES, holding_index
 from poker_env.cards.rank_tables import flush_values, rank_values
-from poker_env.cards.runouts import count_rivers
+from poker_env.cards.runouts import count_rivers, rivers_after
 from poker_env.cards.showdowns import N_OPPONENTS, half_wins
 from poker_env.parallel import over_chunks, progress_bars
 
@@ -41,28 +47,14 @@ def _percent(rivers: int, total: int, squares: int, out: np.ndarray) -> None:
 @njit(cache=True, nogil=True)
 def _add_rivers(board: np.ndarray, sums: np.ndarray) -> None:
     """Add to sums (1326, 3) each holding's rivers, half-wins and their squares, over all rivers of a board."""
-    missing = 5 - board.shape[0]
-    river, counts = np.empty(5, np.int64), np.empty(N_HOLDINGS, np.int64)
-    live = np.ones(N_CARDS, np.bool_)
-    for place in range(board.shape[0]):
-        river[place] = board[place]
-        live[board[place]] = False
-    for first in range(N_CARDS if missing >= 1 else 1):
-        for second in range(first + 1, N_CARDS if missing == 2 else first + 2):
-            if missing >= 1:
-                if not live[first]:
-                    continue
-                river[4] = first
-            if missing == 2:
-                if not live[second]:
-                    continue
-                river[3] = second
-            half_wins(river, counts)
-            for holding in range(N_HOLDINGS):
-                if counts[holding] >= 0:
-                    sums[holding, 0] += 1
-                    sums[holding, 1] += counts[holding]
-                    sums[holding, 2] += counts[holding] * counts[holding]
+    rivers, counts = rivers_after(board), np.empty(N_HOLDINGS, np.int64)
+    for row in range(rivers.shape[0]):
+        half_wins(rivers[row], counts)
+        for holding in range(N_HOLDINGS):
+            if counts[holding] >= 0:
+                sums[holding, 0] += 1
+                sums[holding, 1] += counts[holding]
+                sums[holding, 2] += counts[holding] * counts[holding]
 
 
 @njit(cache=True, nogil=True)
@@ -126,14 +118,13 @@ def _of_counts(counts: np.ndarray, out: np.ndarray) -> None:
 class StrengthTables:
     """Strengths on all flops and turns, by canonical board and holding."""
 
-    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-    """The canonical flops' keys and their strengths (1755, 1326, 2) int8, the turns' (16432, 1326, 2), and what a
-    holding becomes when suits are renamed."""
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    """The canonical flops' keys and their strengths (1755, 1326, 2) int8, and the turns' (16432, 1326, 2)."""
 
     @staticmethod
     def build(progress: bool = False) -> StrengthTables:
         """The tables: half a minute of processor time, on all cores. 48 MB, and 260 MB on the way."""
-        flops, turns, renamings = canonical_boards(3), canonical_boards(4), holding_permutations()
+        flops, turns = canonical_boards(3), canonical_boards(4)
         sums = np.zeros((len(turns.keys), N_HOLDINGS, 3), np.int32)
         strengths = np.empty((len(turns.keys), N_HOLDINGS, N_STRENGTHS), np.int8)
         of_flops = np.empty((len(flops.keys), N_HOLDINGS, N_STRENGTHS), np.int8)
@@ -144,8 +135,8 @@ class StrengthTables:
 
         with progress_bars(progress) as open_bar:
             over_chunks(fill_turns, len(turns.keys), open_bar("how strong hands are on all turns"), chunk=64)
-        _fill_flops(flop_cards, turns.keys, sums, renamings, of_flops)
-        return StrengthTables((flops.keys, of_flops, turns.keys, strengths, renamings))
+        _fill_flops(flop_cards, turns.keys, sums, holding_permutations(), of_flops)
+        return StrengthTables((flops.keys, of_flops, turns.keys, strengths))
 
 
 _built: list[StrengthTables] = []
@@ -206,20 +197,19 @@ def deal_strengths(cards: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _look_up(tables: tuple, preflop: np.ndarray, cards: np.ndarray, out: np.ndarray) -> None:
-    flop_keys, flops, turn_keys, turns, renamings = tables
-    renamed, counts, holdings = np.empty(4, np.int64), np.empty(N_HOLDINGS, np.int64), np.empty(2, np.int64)
+    flop_keys, flops, turn_keys, turns = tables
+    renamed, counts = np.empty(4, np.int64), np.empty(N_HOLDINGS, np.int64)
     for deal in range(len(cards)):
         board = cards[deal, 4:]
         for seat in range(2):
-            holdings[seat] = holding_index(cards[deal, 2 * seat], cards[deal, 2 * seat + 1])
-            out[deal, seat, 0] = preflop[holdings[seat]]
+            out[deal, seat, 0] = preflop[holding_index(cards[deal, 2 * seat], cards[deal, 2 * seat + 1])]
         row = canonical_row(flop_keys, board, 3, renamed)
         for seat in range(2):
-            out[deal, seat, 1] = flops[row, renamings[renaming_code(renamed), holdings[seat]]]
+            out[deal, seat, 1] = flops[row, renamed_holding(cards[deal, 2 * seat], cards[deal, 2 * seat + 1], renamed)]
         row = canonical_row(turn_keys, board, 4, renamed)
         for seat in range(2):
-            out[deal, seat, 2] = turns[row, renamings[renaming_code(renamed), holdings[seat]]]
+            out[deal, seat, 2] = turns[row, renamed_holding(cards[deal, 2 * seat], cards[deal, 2 * seat + 1], renamed)]
         half_wins(board, counts)
         for seat in range(2):
-            half_win_count = counts[holdings[seat]]
+            half_win_count = counts[holding_index(cards[deal, 2 * seat], cards[deal, 2 * seat + 1])]
             _percent(1, half_win_count, half_win_count * half_win_count, out[deal, seat, 3])

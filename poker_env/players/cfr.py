@@ -23,7 +23,7 @@ from poker_env.players.base import draw
 from poker_env.state import Observation
 
 OPPONENTS = Path(str(files("poker_env") / "opponents"))
-"""Checkpoints shipped with the package: `GAME.npz`, the default `cfr`, and `GAME-NAME.npz` or `.pt`, `cfr:NAME`."""
+"""Checkpoints shipped with the package: `GAME.npz`, the default `cfr`, and `GAME-NAME.npz`, `cfr:NAME`."""
 
 
 NETWORK_SUFFIX = ".pt"
@@ -116,22 +116,16 @@ def load_cfr_player(game: Game, spec_argument: str | None, resolve_river: bool =
     return CFRPlayer(name, strategy, file_sha256(path))
 
 
-def _shipped(game: Game) -> dict[str, Path]:
-    """What `cfr:NAME` knows for a game: files by their names."""
-    found = [path for suffix in (".npz", NETWORK_SUFFIX) for path in OPPONENTS.glob(f"{game.name}-*{suffix}")]
-    return {path.stem.removeprefix(f"{game.name}-"): path for path in sorted(found)}
-
-
 def shipped_names(game: Game) -> list[str]:
     """The names that `cfr:NAME` knows for a game."""
-    return list(_shipped(game))
+    return sorted(path.stem.removeprefix(f"{game.name}-") for path in OPPONENTS.glob(f"{game.name}-*.npz"))
 
 
 def _find(game: Game, argument: str | None) -> Path:
     if argument is None:
         return OPPONENTS / f"{game.name}.npz"
-    if argument in _shipped(game):
-        return _shipped(game)[argument]
+    if argument in shipped_names(game):
+        return OPPONENTS / f"{game.name}-{argument}.npz"
     path = Path(argument)
     if not path.is_file():
         names = ", ".join(f"cfr:{name}" for name in shipped_names(game))

@@ -15,7 +15,7 @@ from numba import njit
 
 from poker_env.cards.canonical import canonical_row, renaming_code
 from poker_env.cards.holdings import HOLDINGS, N_CARDS, N_HOLDINGS
-from poker_env.cards.runouts import count_rivers, half_wins_by_group
+from poker_env.cards.runouts import count_rivers, half_wins_by_group, rivers_after
 from poker_env.cards.showdowns import N_LIVE, N_OPPONENTS, half_wins, rank_holdings
 
 UNIT = 8000  # 32 squared differences of this size still fit in 32 bits
@@ -61,7 +61,7 @@ def runout_points(
 
     Without such a table (no rows) every river is ranked again. Rows of holdings that the board blocks are left alone.
     """
-    rivers = _rivers_after(board, board)
+    rivers = rivers_after(board)
     levels_here = np.empty((1, N_HOLDINGS), np.uint8)
     renamed = np.empty(4, np.int64)
     histograms = np.zeros((N_HOLDINGS, N_LEVELS + 2), np.int32)
@@ -104,24 +104,6 @@ def hand_point(
     for half_win_count in range(counts.shape[0]):
         histogram[_level(half_win_count)] += counts[half_win_count]
     shares(histogram, point)
-
-
-@njit(cache=True, nogil=True)
-def _rivers_after(board: np.ndarray, dead: np.ndarray) -> np.ndarray:
-    """Every river board (n, 5) that can follow a flop or turn when the cards `dead` (with the board) are gone."""
-    left = np.array([card for card in range(N_CARDS) if not (dead == card).any()], np.int64)
-    n_board = board.shape[0]
-    rivers = np.empty((left.shape[0] if n_board == 4 else left.shape[0] * (left.shape[0] - 1) // 2, 5), np.int64)
-    rivers[:, :n_board] = board
-    if n_board == 4:
-        rivers[:, 4] = left
-        return rivers
-    place = 0
-    for first in range(left.shape[0]):
-        for second in range(first + 1, left.shape[0]):
-            rivers[place, 3], rivers[place, 4] = left[first], left[second]
-            place += 1
-    return rivers
 
 
 @njit(cache=True, nogil=True)

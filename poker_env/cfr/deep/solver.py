@@ -165,7 +165,7 @@ class DeepCFR:
         counts, and in chips the few nodes with large pots would be all that squared errors see.
         """
         pots = self.game.tree.contributions.sum(axis=1).astype(np.float64)
-        squares = (lesson.targets.astype(np.float64) ** 2).sum(axis=1)
+        squares = np.einsum("ij,ij->i", lesson.targets, lesson.targets, dtype=np.float64)
         in_pots = float(np.mean(squares / pots[lesson.nodes] ** 2))
         met, summed = (np.bincount(lesson.nodes, weights, len(pots)) for weights in (None, squares))
         found = np.sqrt((summed + PRIOR * in_pots * pots**2) / (met + PRIOR))

@@ -30,6 +30,14 @@ def test_the_order_of_cards_seen_together_doesnt_matter(network):
     assert not torch.allclose(network(cards[:, [0, 1, 2, 3, 5, 4, 6, 7, 8]], betting)[river], found[river], atol=1e-3)
 
 
+def test_cards_still_to_come_add_nothing(network):
+    cards = torch.from_numpy(_hands(5)[:, :7].astype(np.int64))
+    groups = network.embedding(cards).unflatten(1, (len(GAME.deck.groups), -1))
+    dealt = torch.stack([cards[:, first] != NO_CARD for first in (0, 2, 5, 6)], dim=1)
+    assert dealt.any() and not dealt.all()
+    assert torch.equal((groups != 0).any(dim=2), dealt)
+
+
 def test_strengths_count(network):
     cards = torch.from_numpy(_hands(20).astype(np.int64))
     betting = torch.from_numpy(GAME.betting[:1]).expand(len(cards), -1)
