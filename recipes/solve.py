@@ -54,6 +54,7 @@ ALGORITHMS = {  # first: the default
 }
 DEFAULT_ITERATIONS = {"cfr": 1_000, "cfr+": 1_000, "mccfr": 8_000_000, DEEP: 100}  # kuhn and leduc
 DEFAULT_MINUTES = {"mccfr": 5.0, DEEP: 30.0}  # holdem
+DEFAULT_TREE = {"mccfr": "fcpa", DEEP: "half"}
 
 console = Console(soft_wrap=True)
 
@@ -88,7 +89,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help=f"holdem, {DEEP}: go on with the run saved in FILE.run")
     parser.add_argument("--device", default="cpu", help=f"{DEEP}: where its networks are, such as cuda")
     holdem = parser.add_argument_group("holdem")
-    holdem.add_argument("--tree", default="fcpa", help=f"bet sizes: {', '.join(PRESETS)}")
+    trees = ", ".join(f"{tree} by {algorithm}" for algorithm, tree in DEFAULT_TREE.items())
+    holdem.add_argument("--tree", help=f"bet sizes: {', '.join(PRESETS)}; if not given, {trees}")
     holdem.add_argument(
         "--buckets",
         type=bucket_counts,
@@ -117,6 +119,8 @@ def solve(options: argparse.Namespace, command: str) -> None:
         raise UserError(
             f"unknown algorithm {options.algorithm!r} for {game.name}: choose one of {', '.join(algorithms)}"
         )
+    if game.name == "holdem" and options.tree is None:
+        options.tree = DEFAULT_TREE[options.algorithm]
     if (options.algorithm == DEEP) != (options.output.suffix == NETWORK_SUFFIX):
         there = "must end" if options.algorithm == DEEP else "can't end"
         raise UserError(f"--output {options.output} {there} in {NETWORK_SUFFIX}: {DEEP}'s networks do, nothing else")

@@ -23,7 +23,7 @@ from poker_env.knowledge.beliefs import all_decks
 from poker_env.knowledge.control_variates import Choice, CreditAssigner, Switches, assigner_against
 from poker_env.knowledge.exact_value import SMALL_GAMES, Policy, known_policy
 from poker_env.players.base import KnownPlayer, Player
-from poker_env.players.cfr import CFRPlayer
+from poker_env.players.cfr import CFRPlayer, valuing_blueprint
 from poker_env.players.simple import SimplePlayer
 
 SAMPLES = 8
@@ -37,10 +37,12 @@ class ValueFunction:
     known_player: str
     """Whose policy is known for every holding."""
     kind: str
-    """`exact` (Kuhn, Leduc: both policies, or the known one for both), `blueprint` (both go on as the known player's
-    blueprint does) or `check down` (equity times pot)."""
+    """`exact` (Kuhn, Leduc: both policies, or the known one for both), `blueprint` (both go on as a blueprint does) or
+    `check down` (equity times pot)."""
     sha256: str | None
     """Of the known player's checkpoint, or of the file that it was written in."""
+    blueprint: str | None
+    """Whose: the known player's own, or where that is a network the one shipped for the same stakes."""
     samples: int | None
     """Of a blueprint: worlds that stand for all that are possible before the flop, twice as many with each street."""
     both_decide: bool
@@ -70,8 +72,8 @@ class AIVAT:
         """The scores for a match, None when nobody's policy is known.
 
         A CFR player is the known one, else villain, else hero. `hero_table` is hero's policy in Kuhn or Leduc, as far
-        as it is known: a guess will do, it is only for valuing hands. Hold'em's are valued by a blueprint with
-        `tables` of its buckets, else as if they were checked down.
+        as it is known: a guess will do, it is only for valuing hands. With `tables` of its buckets hold'em's are
+        valued by a blueprint where a CFR player is the known one, else as if they were checked down.
         """
         sides = sorted(((villain, False), (hero, True)), key=lambda side: not isinstance(side[0], CFRPlayer))
         for known, mirrored in sides:
@@ -83,8 +85,8 @@ class AIVAT:
     def _with(
         game: Game, known: Player, other: Player, mirrored: bool, tables: bool, hero_table: Policy | None
     ) -> AIVAT:
-        blueprint = known.blueprint if tables and isinstance(known, CFRPlayer) else None
-        kind = "exact" if game.name in SMALL_GAMES else "blueprint" if blueprint else "check down"
+        found = valuing_blueprint(game, known) if tables else None
+        kind = "exact" if game.name in SMALL_GAMES else "blueprint" if found else "check down"
         tells = isinstance(other, KnownPlayer) or getattr(other, "answers", "free") != "free"
         # Checking down values a bet as if nobody answered it: more luck would come in by that than goes.
         both_decide = tells and kind != "check down"
@@ -93,7 +95,7 @@ class AIVAT:
         assigner = assigner_against(game, known, switches, table, tables=tables, samples=SAMPLES)
         sha256: str | None = getattr(known, "sha256", None)
         samples = SAMPLES if kind == "blueprint" else None
-        value_function = ValueFunction(known.name, kind, sha256, samples, both_decide)
+        value_function = ValueFunction(known.name, kind, sha256, found[0] if found else None, samples, both_decide)
         return AIVAT(game, assigner, other, value_function, mirrored)
 
     def scores(self, hands: Sequence[Hand]) -> list[float]:

@@ -37,7 +37,7 @@ from poker_env.knowledge.public_tree import PublicState, PublicTree
 from poker_env.knowledge.ranges import RangePolicy, range_policy_of
 from poker_env.knowledge.small_games import ExactCritic, Table, tabular_ranges
 from poker_env.players.base import Player
-from poker_env.players.cfr import CFRPlayer
+from poker_env.players.cfr import valuing_blueprint
 
 
 @dataclass(frozen=True)
@@ -227,9 +227,9 @@ def assigner_against(
 ) -> CreditAssigner:
     """The assigner for a villain, with the best critic there is for it.
 
-    Kuhn and Leduc: exact, for the policy `hero`, by default villain's own. Hold'em: villain's blueprint (`samples` as
-    in `BlueprintCritic`), whose buckets come from tables (two minutes and 406 MB of disk to make once); or checking
-    down, for a villain without one, or without `tables`.
+    Kuhn and Leduc: exact, for the policy `hero`, by default villain's own. Hold'em: for a CFR player a blueprint
+    (`valuing_blueprint`; `samples` as in `BlueprintCritic`), whose buckets come from tables (two minutes and 406 MB
+    of disk to make once); else, or without `tables`, checking down.
     Raises `UserError` when villain's policy isn't known for every holding.
     """
     if game.name in SMALL_GAMES:
@@ -237,9 +237,9 @@ def assigner_against(
         critic: Critic = ExactCritic(game, hero or table, table)
         return CreditAssigner(game, tabular_ranges(game, table), critic, switches)
     ranges = range_policy_of(villain, long_run=tables)
-    blueprint = villain.blueprint if tables and isinstance(villain, CFRPlayer) else None
     critic = CheckDownCritic()
-    if blueprint is not None:
+    if tables and (found := valuing_blueprint(game, villain)):
+        _, blueprint = found
         critic = BlueprintCritic(blueprint, BucketTables.build(blueprint.abstraction, progress=True).lookup, samples)
     return CreditAssigner(game, ranges, critic, switches)
 

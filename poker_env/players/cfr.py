@@ -19,7 +19,7 @@ from poker_env.cfr.playing.river_strategy import RiverStrategy
 from poker_env.errors import UserError
 from poker_env.games import Game
 from poker_env.hand import Answer
-from poker_env.players.base import draw
+from poker_env.players.base import Player, draw
 from poker_env.state import Observation
 
 OPPONENTS = Path(str(files("poker_env") / "opponents"))
@@ -119,6 +119,26 @@ def load_cfr_player(game: Game, spec_argument: str | None, resolve_river: bool =
 def shipped_names(game: Game) -> list[str]:
     """The names that `cfr:NAME` knows for a game."""
     return sorted(path.stem.removeprefix(f"{game.name}-") for path in OPPONENTS.glob(f"{game.name}-*.npz"))
+
+
+def valuing_blueprint(game: Game, player: Player) -> tuple[str, Blueprint] | None:
+    """The blueprint that is to value hands of a player whose policy is known, with its player's name.
+
+    A CFR player's own, or for a network the one shipped for the same stakes; None where there is none. Values may come
+    from anybody, they only cost variance: see `poker_env.knowledge.critic`.
+    """
+    if game.name != "holdem" or not isinstance(player, CFRPlayer):
+        return None
+    if player.blueprint is not None:
+        return player.name, player.blueprint
+    for name in (None, *shipped_names(game)):
+        try:
+            shipped = load_cfr_player(game, name)
+        except UserError:  # for other stakes
+            continue
+        if shipped.blueprint is not None:
+            return shipped.name, shipped.blueprint
+    return None
 
 
 def _find(game: Game, argument: str | None) -> Path:
