@@ -250,14 +250,14 @@ def solve_deep(game: Game, options: argparse.Namespace, command: str) -> Network
     provenance = provenance_of(options, command, solver.iterations, progress.seconds)
     settings: dict[str, object] = {"parameters": sum(weights.numel() for weights in network.parameters())}
     settings |= asdict(plan) | {"device": str(options.device), "decisions": solver.decisions}
-    average = NetworkStrategy(deep, network, average=True)
+    average = NetworkStrategy(deep, network, average=True, threshold=plan.threshold)
     if holdem:
         player = CFRPlayer(str(options.output), TranslatedStrategy(deep, average), "")
         settings["lbr"] = lbr_summary(game, range_policy_of(player))
     else:
         table = tabulate(deep, average)
         settings |= {"exploitability": table.exploitability(game), "infosets": len(table.table)}
-    return NetworkCheckpoint(deep, network, plan.width, provenance, settings)
+    return NetworkCheckpoint(deep, network, plan.width, plan.threshold, provenance, settings)
 
 
 def torch_device(name: str) -> torch.device:

@@ -23,8 +23,8 @@ from poker_env.players.base import Player, draw
 from poker_env.state import Observation
 
 OPPONENTS = Path(str(files("poker_env") / "opponents"))
-"""Checkpoints shipped with the package: `GAME.npz`, the default `cfr`, and `GAME-NAME.npz`, `cfr:NAME`."""
-
+"""Checkpoints shipped with the package: `GAME.npz`, the default `cfr`, and `GAME-NAME.npz`, `cfr:NAME`, or a network's
+`GAME-NAME.pt`."""
 
 NETWORK_SUFFIX = ".pt"
 
@@ -118,7 +118,12 @@ def load_cfr_player(game: Game, spec_argument: str | None, resolve_river: bool =
 
 def shipped_names(game: Game) -> list[str]:
     """The names that `cfr:NAME` knows for a game."""
-    return sorted(path.stem.removeprefix(f"{game.name}-") for path in OPPONENTS.glob(f"{game.name}-*.npz"))
+    return sorted(_shipped(game))
+
+
+def _shipped(game: Game) -> dict[str, Path]:
+    files = (path for path in OPPONENTS.glob(f"{game.name}-*") if path.suffix in (".npz", NETWORK_SUFFIX))
+    return {path.stem.removeprefix(f"{game.name}-"): path for path in files}
 
 
 def valuing_blueprint(game: Game, player: Player) -> tuple[str, Blueprint] | None:
@@ -144,9 +149,7 @@ def valuing_blueprint(game: Game, player: Player) -> tuple[str, Blueprint] | Non
 def _find(game: Game, argument: str | None) -> Path:
     if argument is None:
         return OPPONENTS / f"{game.name}.npz"
-    if argument in shipped_names(game):
-        return OPPONENTS / f"{game.name}-{argument}.npz"
-    path = Path(argument)
+    path = _shipped(game).get(argument) or Path(argument)
     if not path.is_file():
         names = ", ".join(f"cfr:{name}" for name in shipped_names(game))
         raise UserError(f"no checkpoint at {path}; shipped for {game.name}: cfr{', ' if names else ''}{names}")

@@ -165,6 +165,13 @@ class ExploitConfig(GRPOConfig):
             "they need more rows, a random part is trained on"
         },
     )
+    visits_power: float = field(
+        default=1.0,
+        metadata={
+            "help": "a prompt weighs its visits to that power, of the same sum: 1: the policy gradient; with 0.5 rare "
+            "decisions are learned sooner, and what is best at each stays so. For prompts that repeat: Kuhn, Leduc"
+        },
+    )
     trained_share: float = field(
         default=1.0,
         metadata={

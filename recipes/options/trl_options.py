@@ -276,7 +276,8 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
         (0, math.inf),
     ),
     **dict.fromkeys(
-        ("gamma", "trained_share", "warm_start_floor", "adam_beta1", "adam_beta2", "lora_dropout"), (0, 1)
+        ("gamma", "visits_power", "trained_share", "warm_start_floor", "adam_beta1", "adam_beta2", "lora_dropout"),
+        (0, 1),
     ),
 }
 """The least and the most an option may be."""

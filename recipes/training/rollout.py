@@ -113,6 +113,7 @@ class Rollout:
             pad_token_id=self._tokenizer.pad_token_id,
             rng=np.random.default_rng((self.config.seed, epoch)),
             share=self.config.trained_share,
+            power=self.config.visits_power,
             merged=not self.config.use_vllm,  # TRL's correction takes a row's weight for a mask
         )
         self.epoch = self._summary(first, credited, played, rows, answers, seconds)

@@ -66,13 +66,14 @@ def training_rows(
     rng: np.random.Generator,
     share: float = 1.0,
     merged: bool = True,
+    power: float = 1.0,
 ) -> tuple[list[Row], float, float]:
     """Exactly `count` rows out of decisions: merged ones, then at least one of padding; and what they stand for.
 
     Those that are not to be `merged` have a row each, which weighs 1, be they alike or not.
 
     That is how many answers' tokens and how many answers the decisions have that fit; of their prompts only a `share`
-    is trained on, see `spared`.
+    is trained on, see `spared`, and what they weigh is raised to a `power`, see `levelled`.
 
     Decisions are taken in random order up to the first that would make one row too many. Any decision is kept with the
     same expected weight in the mean of those kept, so the policy gradient stays unbiased (inverse sampling, Haldane
@@ -93,11 +94,34 @@ def training_rows(
         rows = [*centred, *(row for own in kept if len(own) > 1 for row in own if row.completion_ids)]
         rows = merge(rows) if merged else rows
     tokens, answers = sum(row.decisions * len(row.completion_ids) for row in rows), sum(row.decisions for row in rows)
-    rows = spared(rows, share, weights, rng)
+    rows = spared(levelled(rows, power), share, weights, rng)
     padding = count - len(rows)
     total = np.sum([_mean_credit(row) for row in rows], axis=0) if rows else np.zeros(len(weights))
     balance = tuple(map(float, -total / padding))
     return rows + [Row((pad_token_id,), (pad_token_id,), balance, decisions=0)] * padding, tokens, answers
+
+
+def levelled(rows: Sequence[Row], power: float) -> list[Row]:
+    """The rows with each prompt weighing its decisions to a power below 1, their sum over all prompts as it was.
+
+    What is best at a decision doesn't depend on how often it comes, so neither does where training ends; on the way
+    rare ones, which a policy gradient all but ignores beside frequent ones that read alike, have more of a say.
+    """
+    prompts: dict[Ids, float] = {}
+    for row in rows:
+        prompts[row.prompt_ids] = prompts.get(row.prompt_ids, 0.0) + row.decisions
+    powers = {ids: visits**power for ids, visits in prompts.items() if visits}
+    if power == 1 or not powers:
+        return list(rows)
+    scale = sum(prompts.values()) / sum(powers.values())
+    factors = {ids: scale * powers[ids] / prompts[ids] for ids in powers}
+
+    def weighted(row: Row) -> Row:
+        factor = factors.get(row.prompt_ids, 1.0)
+        credit = tuple(factor * credit for credit in row.credit)
+        return replace(row, credit=credit, decisions=factor * row.decisions)
+
+    return [weighted(row) for row in rows]
 
 
 def spared(rows: Sequence[Row], share: float, weights: Sequence[float], rng: np.random.Generator) -> list[Row]:

@@ -21,7 +21,7 @@ from poker_env.files import write_atomically
 from poker_env.games import Game, make_game
 
 KIND = "deep_cfr"
-FORMAT = "exploitative-poker network 2"
+FORMAT = "exploitative-poker network 3"
 MAX_WIDTH = 4_096
 
 
@@ -33,6 +33,8 @@ class NetworkCheckpoint:
     network: PokerNetwork
     width: int
     """Of its layers."""
+    threshold: float
+    """Of what is played, see `NetworkStrategy`."""
     provenance: Provenance
     settings: Mapping[str, Any]
     """Plain values, of whoever made it."""
@@ -50,6 +52,7 @@ class NetworkCheckpoint:
             "game": asdict(self.game),
             "tree": None if self.deep.config is None else self.deep.config.to_json(),
             "width": self.width,
+            "threshold": self.threshold,
             "provenance": asdict(self.provenance),
             "versions": {package: version(package) for package in ("torch", "numpy", "open_spiel")},
             "settings": dict(self.settings),
@@ -68,13 +71,17 @@ class NetworkCheckpoint:
                 raise ValueError(f"no such game as {game}")
             if not 0 < width <= MAX_WIDTH:
                 raise ValueError(f"layers of width {width}")
+            threshold = float(record["threshold"])
+            if not 0 <= threshold <= 1:
+                raise ValueError(f"a threshold of {threshold}")
             deep = DeepGame.of(game, None if config is None else TreeConfig.from_json(config))
             network = new_network(deep, width, 0)
             network.load_state_dict(record["network"])
             if not all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values()):
                 raise ValueError("some of its weights are no numbers")
             provenance = Provenance(**record["provenance"])
-            return NetworkCheckpoint(deep, network.requires_grad_(False), width, provenance, record["settings"])
+            network.requires_grad_(False)
+            return NetworkCheckpoint(deep, network, width, threshold, provenance, record["settings"])
         except Exception as error:  # whatever a file of another layout makes them raise, it is the user's file
             raise UserError(f"{path} holds no whole network of Deep CFR: {first_line(error)}") from error
 

@@ -29,6 +29,10 @@ class Lesson:
         columns = zip(*((part.nodes, part.cards, part.targets, part.weights) for part in parts), strict=True)
         return Lesson(*(np.concatenate(column) for column in columns))
 
+    def take(self, rows: np.ndarray) -> Lesson:
+        """These rows (m,) of it."""
+        return Lesson(self.nodes[rows], self.cards[rows], self.targets[rows], self.weights[rows])
+
     def merged(self) -> Lesson:
         """The same with one row for what a player can't tell apart: its mean counts as much as all of them.
 
@@ -77,11 +81,14 @@ class Memory:
         self.targets[places], self.iterations[places] = samples.targets[kept], iteration
         self.seen += len(numbers)
 
-    def lesson(self) -> Lesson:
-        """All it holds, sample of iteration t weighing t, 1 on average (linear CFR)."""
+    def lesson(self, rows: np.ndarray | slice = slice(None)) -> Lesson:
+        """All it holds, or these rows; sample of iteration t weighing t, 1 on average of all (linear CFR)."""
         count = len(self)
-        weights = self.iterations[:count] / self.iterations[:count].mean()
-        return Lesson(self.nodes[:count], self.cards[:count], self.targets[:count], weights.astype(np.float32))
+        nodes, cards, targets, iterations = (
+            column[:count][rows] for column in (self.nodes, self.cards, self.targets, self.iterations)
+        )
+        weights = iterations / self.iterations[:count].mean()
+        return Lesson(nodes, cards, targets, weights.astype(np.float32))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """What it holds."""
@@ -96,3 +103,15 @@ class Memory:
         count = len(self)
         self.nodes[:count], self.cards[:count] = arrays["nodes"], arrays["cards"]
         self.targets[:count], self.iterations[:count] = arrays["targets"], arrays["iterations"]
+
+
+def draw(memories: Sequence[Memory], count: int, rng: np.random.Generator) -> Lesson:
+    """So many of the samples they hold, any one as likely as another, with replacement and in random order."""
+    sizes = np.array([len(memory) for memory in memories])
+    counts = rng.multinomial(count, sizes / sizes.sum()).tolist()
+    drawn = [
+        memory.lesson(rng.integers(len(memory), size=part))
+        for memory, part in zip(memories, counts, strict=True)
+        if part
+    ]
+    return Lesson.join(drawn).take(rng.permutation(count))

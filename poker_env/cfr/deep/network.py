@@ -118,9 +118,14 @@ def apart(network: PokerNetwork) -> None:
 class NetworkStrategy:
     """A network that won't change any more, as a `Strategy`: betting is looked at once, and cards once a deal."""
 
-    def __init__(self, game: DeepGame, network: PokerNetwork, average: bool) -> None:
-        """`average`: its numbers are logits of probabilities; else advantages, for regret matching."""
-        self._game, self._network, self._average = game, network.eval(), average
+    def __init__(self, game: DeepGame, network: PokerNetwork, average: bool, threshold: float = 0.0) -> None:
+        """`average`: its numbers are logits of probabilities; else advantages, for regret matching.
+
+        Actions that an average strategy takes less often than its `threshold` are left out, all but the most probable
+        (Ganzfried, Sandholm & Waugh 2012, "Strategy Purification and Thresholding: Effective Non-Equilibrium
+        Approaches for Playing Large Games"): where advantages are guessed, each iteration plays some bad actions.
+        """
+        self._game, self._network, self._average, self._threshold = game, network.eval(), average, threshold
         self._device = network.head.weight.device
         with torch.inference_mode():
             self._betting = network.see_betting(torch.from_numpy(game.betting).to(self._device))
@@ -137,6 +142,8 @@ class NetworkStrategy:
                 found = self._network.decide(seen[rows] + self._betting[places])
                 if self._average:
                     found = functional.softmax(found.masked_fill(self._illegal[places], -torch.inf), dim=1)
+                    found = found.where(found >= found.amax(dim=1, keepdim=True).clamp(max=self._threshold), 0)
+                    found = found / found.sum(dim=1, keepdim=True)
             numbers = found.float().cpu().numpy()
             return numbers if self._average else match_regrets(numbers, nodes, self._game.children)
 

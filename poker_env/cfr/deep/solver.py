@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from poker_env.cfr.checkpoint import Checkpoint, Provenance, load_run
 from poker_env.cfr.deep.game import DeepGame
-from poker_env.cfr.deep.memory import Lesson, Memory
+from poker_env.cfr.deep.memory import Lesson, Memory, draw
 from poker_env.cfr.deep.network import NetworkStrategy, PokerNetwork, apart, as_one, new_network
 from poker_env.cfr.deep.traverse import Samples, Strategy, draw_coins, uniform, walk
 from poker_env.cfr.mccfr import Identity
@@ -47,12 +47,23 @@ class Plan:
     warm: bool = False
     """Whether an advantage network goes on from the last iteration's weights; else it starts anew, as in the paper."""
     learning_rate: float = 1e-3
+    threshold: float = 0.0
+    """Of what is played at the end, see `NetworkStrategy`."""
 
 
 PLANS = {
     "kuhn": Plan(walks=300, steps=150, final_steps=2_000, batch=256, width=32, capacity=200_000),
     "leduc": Plan(walks=1_000, steps=300, final_steps=5_000, batch=512, width=64, capacity=1_000_000),
-    "holdem": Plan(walks=6_000, steps=300, final_steps=10_000, batch=512, width=64, capacity=2_000_000, warm=True),
+    "holdem": Plan(
+        walks=6_000,
+        steps=300,
+        final_steps=40_000,
+        batch=512,
+        width=64,
+        capacity=16_000_000,
+        warm=True,
+        threshold=0.2,
+    ),
 }
 
 
@@ -68,6 +79,7 @@ class DeepCFR:
         self._rng = np.random.default_rng(seed)
         self.advantages = (self._new_memories(), self._new_memories())
         self.played = self._new_memories()
+        self._met, self._squares = np.zeros((2, 2, len(game.stakes)))  # see `units`; by seat
         self._networks: list[PokerNetwork | None] = [None, None]
         self._strategies: list[Strategy] = [uniform(game), uniform(game)]
         self.iterations = 0
@@ -80,7 +92,7 @@ class DeepCFR:
             self._iterate()
 
     def _iterate(self) -> None:
-        iteration = self.iterations + 1
+        iteration, pots = self.iterations + 1, self.game.tree.contributions.sum(axis=1)
         for seat in range(2):
             deals = self.game.deal(self.plan.walks, self._rng)
             coins = draw_coins(self.game, self.plan.walks, self._rng)
@@ -88,9 +100,10 @@ class DeepCFR:
             self.decisions += found.decisions
             self._remember(self.advantages[seat], found.regrets, iteration)
             self._remember(self.played, found.played, iteration)
-            lesson = self._lesson(self.advantages[seat])
+            self._measure(seat, found.regrets)
+            lesson = self._lesson(self.advantages[seat], self.plan.steps)
             network = self._new_network(self._networks[seat] if self.plan.warm else None)
-            self._learn(network, lesson, self.plan.steps, average=False)
+            self._learn(network, lesson, self.plan.steps, units(self._met[seat], self._squares[seat], pots))
             self._networks[seat] = network
             self._strategies[seat] = NetworkStrategy(self.game, network, average=False)
         self.iterations = iteration
@@ -103,7 +116,8 @@ class DeepCFR:
         if not self.iterations:
             raise ValueError("no iteration has been made")
         network = self._new_network()
-        self._learn(network, self._lesson(self.played), self.plan.final_steps, average=True, report=report)
+        steps = self.plan.final_steps
+        self._learn(network, self._lesson(self.played, steps), steps, None, report)
         return network
 
     def _new_network(self, like: PokerNetwork | None = None) -> PokerNetwork:
@@ -123,28 +137,43 @@ class DeepCFR:
         for street, memory in enumerate(memories):
             memory.add(samples.where(streets == street), iteration, self._rng)
 
-    def _lesson(self, memories: Sequence[Memory]) -> Lesson:
-        """That of all streets; small games' information states are few, so that each step can look at them all."""
-        lesson = Lesson.join([memory.lesson() for memory in memories if len(memory)])
-        return lesson.merged() if self.game.config is None else lesson
+    def _lesson(self, memories: Sequence[Memory], steps: int) -> Lesson:
+        """What to look at in so many steps: samples at random, a batch for each.
+
+        Small games' information states are few: one row for each, and each step looks at all of them if it can.
+        """
+        if self.game.config is not None:
+            return draw(memories, steps * self.plan.batch, self._rng)
+        lesson = Lesson.join([memory.lesson() for memory in memories if len(memory)]).merged()
+        count = len(lesson.nodes)
+        if count <= self.plan.batch:
+            return lesson
+        return lesson.take(self._rng.integers(count, size=steps * self.plan.batch))
+
+    def _measure(self, seat: int, samples: Samples) -> None:
+        """Keep count of how large each node's advantages are."""
+        squares = np.einsum("ij,ij->i", samples.targets, samples.targets, dtype=np.float64)
+        count = len(self.game.stakes)
+        self._met[seat] += np.bincount(samples.nodes, minlength=count)
+        self._squares[seat] += np.bincount(samples.nodes, squares, count)
 
     def _learn(
         self,
         network: PokerNetwork,
         lesson: Lesson,
         steps: int,
-        average: bool,
+        units: np.ndarray | None,
         report: Callable[[float], None] = lambda share: None,
     ) -> None:
-        """Fit a network to a lesson: to probabilities by cross-entropy, else to advantages by squares."""
+        """Fit a network to a lesson: to advantages by squares, in the nodes' `units`; to probabilities, which have
+        none, by cross-entropy."""
         weights_of_all = as_one(network)
         optimizer = torch.optim.Adam([weights_of_all], lr=self.plan.learning_rate, fused=True)
-        scales = torch.from_numpy(np.ones(len(self.game.stakes), np.float32) if average else self._scales(lesson))
-        scales = scales.to(self._device)
+        scales = None if units is None else torch.from_numpy(units).to(self._device)
         batches = self._batches(lesson, steps)
         for step, (betting, cards, legal, targets, weights, nodes) in enumerate(batches):
             found = network(cards, betting)
-            if average:
+            if scales is None:
                 likely = functional.log_softmax(found.masked_fill(~legal, -torch.inf), dim=1)
                 errors = -(targets * likely.masked_fill(~legal, 0)).sum(dim=1)
             else:
@@ -158,23 +187,10 @@ class DeepCFR:
             report((step + 1) / steps)
         apart(network)
 
-    def _scales(self, lesson: Lesson) -> np.ndarray:
-        """(nodes,) float32, in chips: how large a node's advantages are; where few were met, as its pot has them.
-
-        Networks learn advantages in this unit of their node: matching regrets, nothing but their ratio at a node
-        counts, and in chips the few nodes with large pots would be all that squared errors see.
-        """
-        pots = self.game.tree.contributions.sum(axis=1).astype(np.float64)
-        squares = np.einsum("ij,ij->i", lesson.targets, lesson.targets, dtype=np.float64)
-        in_pots = float(np.mean(squares / pots[lesson.nodes] ** 2))
-        met, summed = (np.bincount(lesson.nodes, weights, len(pots)) for weights in (None, squares))
-        found = np.sqrt((summed + PRIOR * in_pots * pots**2) / (met + PRIOR))
-        return np.where(found > 0, found, 1).astype(np.float32)
-
     def _batches(self, lesson: Lesson, steps: int) -> Iterator[tuple[torch.Tensor, ...]]:
-        """For each step betting, cards, legal actions, targets and weights: of random rows, or all there are."""
+        """For each step betting, cards, legal actions, targets, weights and nodes: the next rows, or all there are."""
 
-        def tensors(rows: np.ndarray | slice) -> tuple[torch.Tensor, ...]:
+        def tensors(rows: slice) -> tuple[torch.Tensor, ...]:
             nodes = lesson.nodes[rows]
             parts = (
                 self.game.betting[nodes],
@@ -186,19 +202,19 @@ class DeepCFR:
             )
             return tuple(torch.from_numpy(part).to(self._device) for part in parts)
 
-        count = len(lesson.nodes)
-        if count <= self.plan.batch:
+        count, batch = len(lesson.nodes), self.plan.batch
+        if count <= batch:
             yield from itertools.repeat(tensors(slice(None)), steps)
             return
-        for _ in range(steps):
-            yield tensors(self._rng.integers(count, size=self.plan.batch))
+        for start in range(0, count, batch):
+            yield tensors(slice(start, start + batch))
 
     def save(self, path: Path, provenance: Provenance, identity: Identity) -> None:
         """Save the run so that `resume` goes on as if it had never stopped.
 
         `identity` is what a resumed run must have in common with it.
         """
-        arrays: dict[str, np.ndarray] = {}
+        arrays = {"met": self._met, "squares": self._squares}
         for name, memory in self._memories().items():
             arrays |= {f"{name}/{column}": array for column, array in memory.to_arrays().items()}
         for seat, network in enumerate(self._networks):
@@ -214,6 +230,7 @@ class DeepCFR:
         try:
             for name, memory in self._memories().items():
                 memory.restore(_part(saved.arrays, name))
+            self._met[:], self._squares[:] = saved.arrays["met"], saved.arrays["squares"]
             for seat in range(2):
                 self._restore_network(seat, _part(saved.arrays, f"network {seat}"))
             self._rng.bit_generator.state = saved.settings["random"]
@@ -235,6 +252,19 @@ class DeepCFR:
         network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         network = network.to(self._device).requires_grad_(False)
         self._networks[seat], self._strategies[seat] = network, NetworkStrategy(self.game, network, average=False)
+
+
+def units(met: np.ndarray, squares: np.ndarray, pots: np.ndarray) -> np.ndarray:
+    """(nodes,) float32, in chips: how large advantages are at each node, met so often, whose squares sum to `squares`.
+    Where few were met, that is as large as its pot has them at most nodes.
+
+    Networks learn advantages in this unit: matching regrets, nothing but their ratio at a node counts, and in chips
+    the few nodes with large pots would be all that squared errors see.
+    """
+    often = met >= min(PRIOR, met.max())
+    in_pots = np.median(squares[often] / met[often] / pots[often].astype(np.float64) ** 2)
+    found = np.sqrt((squares + PRIOR * in_pots * pots.astype(np.float64) ** 2) / (met + PRIOR))
+    return np.where(found > 0, found, 1).astype(np.float32)
 
 
 def _part(arrays: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class TranslatedStrategy:
 
 def strategy_of(checkpoint: NetworkCheckpoint) -> TranslatedStrategy | TabularStrategy:
     """What a network's player plays; in Kuhn and Leduc a table of it."""
-    strategy = NetworkStrategy(checkpoint.deep, checkpoint.network, average=True)
+    strategy = NetworkStrategy(checkpoint.deep, checkpoint.network, average=True, threshold=checkpoint.threshold)
     if checkpoint.deep.config is None:
         return tabulate(checkpoint.deep, strategy)
     return TranslatedStrategy(checkpoint.deep, strategy)

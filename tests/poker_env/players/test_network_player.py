@@ -43,7 +43,9 @@ def files(tmp_path_factory):
         with torch.no_grad():
             network.head.weight *= 8  # opinions
         paths[name] = folder / f"{name}.pt"
-        NetworkCheckpoint(deep, network, 16, PROVENANCE, {"parameters": 1}).save(paths[name])
+        NetworkCheckpoint(deep, network, 16, 0.2 if name == "holdem" else 0.0, PROVENANCE, {"parameters": 1}).save(
+            paths[name]
+        )
     return paths
 
 
@@ -205,6 +207,7 @@ def test_files_that_cant_be_played_are_refused_in_one_line(files, tmp_path, monk
     torch.save({**record, "width": 17}, tmp_path / "width.pt")
     torch.save({**record, "width": 10**9}, tmp_path / "huge.pt")
     torch.save({**record, "tree": PRESETS["fcpa"].to_json()}, tmp_path / "tree.pt")
+    torch.save({**record, "threshold": float("nan")}, tmp_path / "threshold.pt")
     del wrong["head.bias"]
     torch.save({**record, "network": wrong}, tmp_path / "layout.pt")
     with zipfile.ZipFile(tmp_path / "zip.pt", "w") as archive:
@@ -219,7 +222,7 @@ def test_files_that_cant_be_played_are_refused_in_one_line(files, tmp_path, monk
         (leduc, "empty.pt", "damaged or no network"),
         (leduc, "zip.pt", "damaged or no network"),
         (leduc, "bare.pt", "damaged or no network of this project: its format isn't"),
-        (leduc, "format.pt", "its format isn't 'exploitative-poker network 2'"),
+        (leduc, "format.pt", "its format isn't 'exploitative-poker network 3'"),
         (leduc, "plain.pt", "is refused: beside weights it holds code"),
         (leduc, "evil.pt", "is refused: beside weights it holds code"),
         (leduc, "old.pt", "is refused: beside weights it holds code"),
@@ -228,6 +231,7 @@ def test_files_that_cant_be_played_are_refused_in_one_line(files, tmp_path, monk
         (leduc, "nan.pt", "some of its weights are no numbers"),
         (leduc, "width.pt", "holds no whole network of Deep CFR: Error.* loading state_dict"),
         (leduc, "huge.pt", "layers of width 1000000000"),
+        (leduc, "threshold.pt", "holds no whole network of Deep CFR: a threshold of nan"),
         (leduc, "tree.pt", "no such game as leduc"),
         (leduc, "layout.pt", "holds no whole network"),
         (GAMES["holdem"], "half_tree.pt", "holds no whole network"),

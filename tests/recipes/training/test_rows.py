@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.training.rows import LEAST_CHANCE, Row, _chances, merge, spared, to_trl, training_rows
+from recipes.training.rows import LEAST_CHANCE, Row, _chances, levelled, merge, spared, to_trl, training_rows
 
 credits_of_two = st.tuples(st.floats(-100, 100), st.floats(-100, 100))
 decisions = st.lists(
@@ -190,6 +190,44 @@ def test_the_whole_share_changes_nothing():
     rows = prompts_of_unequal_weight(2)
     assert spared(rows, 1.0, (1.0, 1.0), np.random.default_rng(0)) == rows
     assert spared([], 0.5, (1.0, 1.0), np.random.default_rng(0)) == []
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 0.8])
+def test_prompts_weigh_their_visits_to_a_power(power):
+    """All rows of a prompt alike, so that what its answers are credited with per decision stays."""
+    visits = {1: 400.0, 2: 9.0, 3: 0.25}
+    rows = [
+        Row((prompt,), (answer,), (count * answer, -count), decisions=share * count)
+        for prompt, count in visits.items()
+        for answer, share in ((5, 0.75), (6, 0.25), (7, 0.0))  # the last stands for none
+    ]
+    found = levelled(rows, power)
+    weights = {prompt: sum(row.decisions for row in found if row.prompt_ids == (prompt,)) for prompt in visits}
+    powers = {prompt: count**power for prompt, count in visits.items()}
+    assert sum(weights.values()) == pytest.approx(sum(visits.values()))
+    for prompt, weight in weights.items():
+        assert weight / weights[1] == pytest.approx(powers[prompt] / powers[1])
+    for row, before in zip(found, rows, strict=True):
+        times = weights[row.prompt_ids[0]] / visits[row.prompt_ids[0]]
+        assert row.decisions == pytest.approx(times * before.decisions)
+        assert row.credit == pytest.approx([times * credit for credit in before.credit])
+        assert (row.prompt_ids, row.completion_ids) == (before.prompt_ids, before.completion_ids)
+
+
+def test_the_first_power_changes_nothing():
+    rows = [*prompts_of_unequal_weight(4), Row((99,), (1,), (2.0, 1.0), decisions=0)]
+    assert levelled(rows, 1.0) == rows and levelled([], 0.5) == []
+    assert levelled(rows, 0.5)[-1] == rows[-1]  # a prompt that stands for nothing
+
+
+def test_an_epoch_levels_what_is_merged():
+    decisions = [[Row((prompt,), (5, 6), (1.0,))] for prompt, count in ((1, 16), (2, 4)) for _ in range(count)]
+    options = {"weights": (1.0,), "scale": False, "pad_token_id": 0, "rng": np.random.default_rng(0)}
+    rows, tokens, decided = training_rows(decisions, 8, power=0.5, **options)
+    assert (tokens, decided) == pytest.approx((40, 20))
+    assert {row.prompt_ids: row.decisions for row in rows if row.decisions} == pytest.approx(
+        {(1,): 40 / 3, (2,): 20 / 3}
+    )
 
 
 def test_rows_tell_the_tokens_of_all_they_stand_for():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poker_env.cfr.deep.memory import Memory
+from poker_env.cfr.deep.memory import Memory, draw
 from poker_env.cfr.deep.traverse import Samples
 
 
@@ -54,6 +54,29 @@ def test_what_was_saved_is_restored():
         assert np.array_equal(column, other.to_arrays()[name])
     with pytest.raises(ValueError, match="broadcast"):
         Memory(20, 1, 2).restore(memory.to_arrays())
+
+
+def test_samples_are_drawn_from_all_memories_alike():
+    rng = np.random.default_rng(0)
+    memories = [Memory(capacity, 1, 2) for capacity in (30, 10, 5)]
+    memories[0].add(_samples(np.arange(20)), 1, rng)
+    memories[1].add(_samples(np.arange(100, 110)), 4, rng)
+    drawn = draw(memories, 6_000, rng)
+    counts = np.bincount(drawn.nodes, minlength=110)
+    assert (counts > 0).nonzero()[0].tolist() == [*range(20), *range(100, 110)]
+    assert ((counts[counts > 0] - 200) ** 2 / 200).sum() < 58  # chi-squared with 29 degrees: p = 0.001
+    assert np.array_equal(drawn.targets, drawn.nodes[:, None] * [1, -2])
+    assert np.array_equal(drawn.cards[:, 0], drawn.nodes % 5)
+    assert abs(drawn.nodes[:3_000].mean() - drawn.nodes[3_000:].mean()) < 4  # in no order
+    assert (drawn.weights == 1).all()  # all of an iteration
+
+
+def test_what_is_drawn_weighs_its_iteration():
+    memory, rng = Memory(30, 1, 2), np.random.default_rng(0)
+    memory.add(_samples(np.arange(10)), 1, rng)
+    memory.add(_samples(np.arange(10, 20)), 3, rng)
+    drawn = draw([memory], 500, rng)
+    assert np.array_equal(drawn.weights, np.where(drawn.nodes < 10, 0.5, 1.5).astype(np.float32))
 
 
 def test_merging_changes_no_gradient():

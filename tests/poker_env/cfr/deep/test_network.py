@@ -68,6 +68,19 @@ def test_a_strategy_is_the_network_row_by_row(network, average):
     assert chances == pytest.approx(masses / masses.sum(axis=1, keepdims=True), abs=1e-4)
 
 
+@pytest.mark.parametrize("threshold", [0.15, 0.9])
+def test_what_an_average_strategy_hardly_plays_is_left_out(network, threshold):
+    cards, rng = _hands(50), np.random.default_rng(2)
+    hands = rng.integers(len(cards), size=300)
+    nodes = rng.choice(np.flatnonzero(GAME.tree.n_actions), 300)
+    whole, cut = (NetworkStrategy(GAME, network, True, least)(cards)(hands, nodes) for least in (0.0, threshold))
+    kept = (whole >= threshold) | (whole == whole.max(axis=1, keepdims=True))
+    assert (cut[kept] > 0).all() and not cut[~kept].any()
+    assert 0 < (~kept & GAME.legal[nodes]).sum() < kept.size
+    expected = np.where(kept, whole, 0)
+    assert cut == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-5)
+
+
 def test_weights_come_from_the_seed_alone():
     torch.manual_seed(5)
     first = new_network(GAME, 8, 3).state_dict()

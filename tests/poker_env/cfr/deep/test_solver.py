@@ -10,7 +10,7 @@ from poker_env.cfr.checkpoint import Provenance
 from poker_env.cfr.deep.game import DeepGame
 from poker_env.cfr.deep.network import NetworkStrategy, new_network
 from poker_env.cfr.deep.small_games import tabulate
-from poker_env.cfr.deep.solver import PLANS, DeepCFR
+from poker_env.cfr.deep.solver import PLANS, DeepCFR, units
 from poker_env.cfr.tree import PRESETS
 from poker_env.errors import UserError
 from poker_env.games import make_game
@@ -96,31 +96,52 @@ def test_each_street_is_remembered_by_itself():
 
 
 def test_advantages_are_learned_in_their_nodes_own_unit():
-    """A node's own regrets times a thousand, and its unit follows them."""
-    solver = DeepCFR(LEDUC, replace(SHORT, walks=200), 0, CPU)
-    solver.run(_forever, 1)
-    lesson = solver._lesson(solver.advantages[0])
-    scales = solver._scales(lesson)
-    node = int(np.bincount(lesson.nodes).argmax())
-    larger = replace(lesson, targets=np.where(lesson.nodes[:, None] == node, 1_000 * lesson.targets, lesson.targets))
-    assert solver._scales(larger)[node] == pytest.approx(1_000 * scales[node], rel=0.5)
-    met = np.unique(lesson.nodes)
-    assert (scales[met] > 0).all()
-    assert (solver._scales(replace(lesson, targets=0 * lesson.targets)) == 1).all()  # nothing is won or lost anywhere
+    """A node often met has its root mean square, one never met what is usual for its pot, whatever a huge one does."""
+    met, pots = np.array([1_000_000, 100, 20, 0, 50]), np.array([4, 10, 20, 40, 8])
+    sizes = np.array([2.0, 5.0, 10.0, 0.0, 4.0])  # half a pot
+    found = units(met, met * sizes**2, pots)
+    assert found == pytest.approx([2, 5, 10, 20, 4], rel=1e-6)
+    sizes[1] *= 1_000
+    larger = units(met, met * sizes**2, pots)
+    assert larger[1] == pytest.approx(5_000, rel=0.1)
+    assert np.delete(larger, 1) == pytest.approx(np.delete(found, 1), rel=1e-6)
+    assert (units(met, 0 * sizes, pots) == 1).all()  # nothing is won or lost anywhere
+    assert (units(np.array([0, 3]), np.array([0.0, 12.0]), np.array([2, 4])) == [1, 2]).all()  # hardly any known yet
+
+
+def test_units_are_of_all_that_was_ever_met():
+    """Also of what a small memory forgot."""
+    found = []
+    for capacity in (4, 4_000):
+        solver = DeepCFR(KUHN, replace(SHORT, walks=100, capacity=capacity), 0, CPU)
+        solver._learn = lambda *arguments: None  # so that both play the same
+        solver.run(_forever, 1)
+        found.append((solver._met.copy(), solver._squares.copy()))
+    (memory,) = solver.advantages[1]
+    held = slice(len(memory))
+    assert np.array_equal(found[0], found[1])
+    assert found[0][0][1] == pytest.approx(np.bincount(memory.nodes[held], minlength=len(KUHN.stakes)))
+    squares = np.bincount(memory.nodes[held], (memory.targets[held] ** 2).sum(axis=1), len(KUHN.stakes))
+    assert found[0][1][1] == pytest.approx(squares, rel=1e-5)
 
 
 def test_large_pots_dont_drown_the_others():
     """A node's own regrets times thirty, and what is learned at all others stays: 0.0068 in one unit for all."""
     solver = DeepCFR(LEDUC, PLANS["leduc"], 0, CPU)
     solver.run(_forever, 1)
-    lesson = solver._lesson(solver.advantages[0])
+    lesson = solver._lesson(solver.advantages[0], 1)
     node = int(np.bincount(lesson.nodes).argmax())
+    pots = LEDUC.tree.contributions.sum(axis=1)
     elsewhere = lesson.nodes != node
     larger = replace(lesson, targets=np.where(elsewhere[:, None], lesson.targets, 30 * lesson.targets))
     played = []
     for each in (lesson, larger):
         network = solver._new_network(new_network(LEDUC, 64, 5))
-        solver._learn(network, each, 600, average=False)
+        met, squares = (
+            np.bincount(each.nodes, weights, len(pots))
+            for weights in (each.weights, each.weights * (each.targets**2).sum(axis=1))
+        )
+        solver._learn(network, each, 600, units(met, squares, pots))
         hands = np.arange(len(lesson.nodes))
         played.append(NetworkStrategy(LEDUC, network, average=False)(lesson.cards)(hands, lesson.nodes))
     assert np.abs(played[0] - played[1])[elsewhere].mean() < 0.004
