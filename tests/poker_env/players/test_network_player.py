@@ -26,7 +26,7 @@ from poker_env.evaluation.match import evaluate
 from poker_env.games import HOLDEM_CARDS, make_deals, make_game
 from poker_env.knowledge.exact_value import exact_policy, exact_report
 from poker_env.player_specs import make_player
-from poker_env.players.cfr import load_cfr_player, valuing_blueprint
+from poker_env.players.cfr import OPPONENTS, load_cfr_player, valuing_blueprint
 from poker_env.state import HandState
 
 GAMES = {name: make_game(name) for name in ("kuhn", "leduc", "holdem")}
@@ -164,6 +164,21 @@ def test_the_shipped_blueprint_values_hands_of_a_network_at_its_stakes(player):
     assert valuing_blueprint(GAMES["holdem"], make_player("tag", GAMES["holdem"])) is None
     assert valuing_blueprint(GAMES["holdem"], make_player("cfr:small", GAMES["holdem"]))[0] == "cfr:small"
     assert valuing_blueprint(GAMES["kuhn"], make_player("cfr", GAMES["kuhn"])) is None
+
+
+def test_one_ships():
+    """Under the name that its file has, small, with its command, and as sure of a spot as its threshold has it."""
+    game = GAMES["holdem"]
+    player, path = make_player("cfr:deep", game), OPPONENTS / "holdem-deep.pt"
+    assert (player.name, player.sha256) == ("cfr:deep", file_sha256(path))
+    assert path.stat().st_size < 5_000_000
+    record = _record(path)
+    assert record["provenance"]["command"].startswith("python recipes/solve.py --game holdem --algorithm deep_cfr")
+    policies = player.policy([HandState(game, deal).observe() for deal in make_deals(game, 30, 1)])
+    chances = np.array([chance for policy in policies for chance in policy.values()])
+    assert chances.min() >= record["threshold"] == 0.2
+    with pytest.raises(UserError, match="no checkpoint at deep; shipped for leduc: cfr, cfr:weak"):
+        make_player("cfr:deep", GAMES["leduc"])
 
 
 def test_torch_is_loaded_for_networks_alone():
