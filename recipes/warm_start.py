@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset
 from rich.console import Console
@@ -40,7 +39,6 @@ from poker_env.language_model.lora import fuse
 from poker_env.player_specs import advice_for, load_advisor, make_player
 from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
-from poker_env.state import Observation
 from poker_env.table import play
 from recipes.cli import run
 from recipes.options.config import ExploitConfig, parse_config
@@ -50,7 +48,15 @@ from recipes.runs.record import WARM_START
 from recipes.training.batches import cut
 from recipes.training.exact_watch import ExactWatch, describe
 from recipes.training.fitting import FitsIntoMemory
-from recipes.training.imitation import Demonstration, Imitated, examples_of, hands_played, imitable
+from recipes.training.imitation import (
+    Demonstration,
+    Imitated,
+    batches_of,
+    examples_of,
+    hands_played,
+    imitable,
+    legal_rate,
+)
 from recipes.training.imitation_loss import Example, divergence
 from recipes.training.processes import (
     everywhere,
@@ -83,9 +89,6 @@ LEGALITY = 30.0
 
 It ends a hand, so one in a thousand is too many. From the first step on it would drown what is to be imitated.
 """
-
-JUDGED_DECISIONS = 128
-"""How many decisions the rate of legal answers is taken over, at most."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -193,12 +196,6 @@ def imitated_player(config: ExploitConfig, villain: Player) -> Player:
     return make_player(spec, game)
 
 
-def legal_rate(hero: LLMPlayer, observations: Sequence[Observation]) -> float:
-    """How often hero's answer is a legal token, at a sample of the decisions given."""
-    step = -(-len(observations) // JUDGED_DECISIONS)
-    return float(np.mean([sum(policy.values()) for policy in hero.policy(observations[::step])]))
-
-
 class ImitationTrainer(FitsIntoMemory, SFTTrainer):
     """Supervised fine-tuning on whole distributions over answers instead of single ones.
 
@@ -286,16 +283,6 @@ class ImitationTrainer(FitsIntoMemory, SFTTrainer):
             return inputs["weight"] * len(part) / len(examples) * (whole + legality * astray)
 
         return self.sum_of_parts(model, parts, loss_of)
-
-
-def batches_of(count: int, size: int, steps: int, seed: int) -> list[list[int]]:
-    """Places among `count` examples, `size` at a step: all of them in random order, and again in another one."""
-    batches: list[list[int]] = []
-    while len(batches) < steps:
-        lap = len(batches) // -(-count // size)
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed + lap)).tolist()
-        batches += [order[start : start + size] for start in range(0, count, size)]
-    return batches[:steps]
 
 
 class _Progress(TrainerCallback):

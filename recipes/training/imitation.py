@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from poker_env.errors import UserError
 from poker_env.games import Game
@@ -23,6 +24,9 @@ from recipes.training.imitation_loss import Example
 
 Demonstration = tuple[Observation, np.ndarray]
 """What was seen, and the probability of each item of the menu."""
+
+JUDGED_DECISIONS = 128
+"""How many decisions the rate of legal answers is taken over, at most."""
 
 
 class Imitated:
@@ -132,3 +136,19 @@ def examples_of(hero: LLMPlayer, decisions: Sequence[Demonstration]) -> list[Exa
         answers.setdefault(prompt, tuple(hero.answer_ids(item.token) for item in question.menu))
         sums[prompt] = sums.get(prompt, 0.0) + probabilities
     return [Example(prompt, answers[prompt], tuple((sums[prompt] / sums[prompt].sum()).tolist())) for prompt in sums]
+
+
+def batches_of(count: int, size: int, steps: int, seed: int) -> list[list[int]]:
+    """Places among `count` examples, `size` at a step: all of them in random order, and again in another one."""
+    batches: list[list[int]] = []
+    while len(batches) < steps:
+        lap = len(batches) // -(-count // size)
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed + lap)).tolist()
+        batches += [order[start : start + size] for start in range(0, count, size)]
+    return batches[:steps]
+
+
+def legal_rate(hero: LLMPlayer, observations: Sequence[Observation]) -> float:
+    """How often hero's answer is a legal token, at a sample of the decisions given."""
+    step = -(-len(observations) // JUDGED_DECISIONS)
+    return float(np.mean([sum(policy.values()) for policy in hero.policy(observations[::step])]))

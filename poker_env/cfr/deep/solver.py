@@ -92,7 +92,7 @@ class DeepCFR:
             self._iterate()
 
     def _iterate(self) -> None:
-        iteration, pots = self.iterations + 1, self.game.tree.contributions.sum(axis=1)
+        iteration = self.iterations + 1
         for seat in range(2):
             deals = self.game.deal(self.plan.walks, self._rng)
             coins = draw_coins(self.game, self.plan.walks, self._rng)
@@ -103,7 +103,7 @@ class DeepCFR:
             self._measure(seat, found.regrets)
             lesson = self._lesson(self.advantages[seat], self.plan.steps)
             network = self._new_network(self._networks[seat] if self.plan.warm else None)
-            self._learn(network, lesson, self.plan.steps, units(self._met[seat], self._squares[seat], pots))
+            self._learn(network, lesson, self.plan.steps, self._units(seat, lesson))
             self._networks[seat] = network
             self._strategies[seat] = NetworkStrategy(self.game, network, average=False)
         self.iterations = iteration
@@ -152,10 +152,19 @@ class DeepCFR:
 
     def _measure(self, seat: int, samples: Samples) -> None:
         """Keep count of how large each node's advantages are."""
-        squares = np.einsum("ij,ij->i", samples.targets, samples.targets, dtype=np.float64)
-        count = len(self.game.stakes)
-        self._met[seat] += np.bincount(samples.nodes, minlength=count)
-        self._squares[seat] += np.bincount(samples.nodes, squares, count)
+        met, squares = sizes(samples.nodes, samples.targets, len(self.game.stakes))
+        self._met[seat] += met
+        self._squares[seat] += squares
+
+    def _units(self, seat: int, lesson: Lesson) -> np.ndarray:
+        """The nodes' `units`: of all that was ever met; in small games of the means that are learned."""
+        small = self.game.config is None
+        met, squares = (
+            sizes(lesson.nodes, lesson.targets, len(self.game.stakes))
+            if small
+            else (self._met[seat], self._squares[seat])
+        )
+        return units(met, squares, self.game.tree.contributions.sum(axis=1))
 
     def _learn(
         self,
@@ -252,6 +261,12 @@ class DeepCFR:
         network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         network = network.to(self._device).requires_grad_(False)
         self._networks[seat], self._strategies[seat] = network, NetworkStrategy(self.game, network, average=False)
+
+
+def sizes(nodes: np.ndarray, targets: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of so many nodes how often each is in `nodes` (n,), and the sum of its `targets` (n, actions) squared."""
+    squares = np.einsum("ij,ij->i", targets, targets, dtype=np.float64)
+    return np.bincount(nodes, minlength=count), np.bincount(nodes, squares, count)
 
 
 def units(met: np.ndarray, squares: np.ndarray, pots: np.ndarray) -> np.ndarray:

@@ -25,9 +25,9 @@ from recipes.evaluate import main as judge
 from recipes.options.config import parse_config
 from recipes.options.launcher import refuse_other_ways
 from recipes.training.batches import _cut
+from recipes.training.imitation import batches_of
 from recipes.training.processes import share_of
 from recipes.training.rows import Row, deal_out, training_rows
-from recipes.warm_start import batches_of
 
 ROOT = Path(__file__).resolve().parents[3]
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
