@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -134,8 +135,12 @@ def valuing_blueprint(game: Game, player: Player) -> tuple[str, Blueprint] | Non
     """
     if game.name != "holdem" or not isinstance(player, CFRPlayer):
         return None
-    if player.blueprint is not None:
-        return player.name, player.blueprint
+    return (player.name, player.blueprint) if player.blueprint is not None else _shipped_blueprint(game)
+
+
+@cache
+def _shipped_blueprint(game: Game) -> tuple[str, Blueprint] | None:
+    """The first that ships for a game's stakes, with its player's name: read once, however many ask."""
     for name in (None, *shipped_names(game)):
         try:
             shipped = load_cfr_player(game, name)

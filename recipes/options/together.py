@@ -141,8 +141,9 @@ def check_vllm(values: Mapping[str, Any], defaults: Mapping[str, Any], world: in
             f"vllm_mode server can't be had with {world} processes, which ask it at different times: set it to "
             "colocate"
         )
-    if values["trained_share"] < 1:
-        raise UserError(
-            f"trained_share {values['trained_share']} can't be had with use_vllm, whose correction takes rows of one "
-            "decision each: leave one out"
-        )
+    for name in ("trained_share", "visits_power"):
+        if values[name] < 1:
+            raise UserError(
+                f"{name} {values[name]} can't be had with use_vllm, whose correction takes rows of one decision each: "
+                "leave one out"
+            )

@@ -92,9 +92,9 @@ def training_rows(
         credit = advantages([row.credit for row in alone], weights, scale) if alone else np.zeros((0, len(weights)))
         centred = [replace(row, credit=tuple(map(float, own))) for row, own in zip(alone, credit, strict=True)]
         rows = [*centred, *(row for own in kept if len(own) > 1 for row in own if row.completion_ids)]
-        rows = merge(rows) if merged else rows
+        rows = levelled(merge(rows), power) if merged else rows
     tokens, answers = sum(row.decisions * len(row.completion_ids) for row in rows), sum(row.decisions for row in rows)
-    rows = spared(levelled(rows, power), share, weights, rng)
+    rows = spared(rows, share, weights, rng)
     padding = count - len(rows)
     total = np.sum([_mean_credit(row) for row in rows], axis=0) if rows else np.zeros(len(weights))
     balance = tuple(map(float, -total / padding))
@@ -107,14 +107,14 @@ def levelled(rows: Sequence[Row], power: float) -> list[Row]:
     What is best at a decision doesn't depend on how often it comes, so neither does where training ends; on the way
     rare ones, which a policy gradient all but ignores beside frequent ones that read alike, have more of a say.
     """
+    if power == 1:
+        return list(rows)
     prompts: dict[Ids, float] = {}
     for row in rows:
         prompts[row.prompt_ids] = prompts.get(row.prompt_ids, 0.0) + row.decisions
-    powers = {ids: visits**power for ids, visits in prompts.items() if visits}
-    if power == 1 or not powers:
-        return list(rows)
-    scale = sum(prompts.values()) / sum(powers.values())
-    factors = {ids: scale * powers[ids] / prompts[ids] for ids in powers}
+    visits = {ids: count for ids, count in prompts.items() if count}
+    scale = sum(visits.values()) / (sum(count**power for count in visits.values()) or 1)
+    factors = {ids: scale * count ** (power - 1) for ids, count in visits.items()}
 
     def weighted(row: Row) -> Row:
         factor = factors.get(row.prompt_ids, 1.0)

@@ -79,7 +79,7 @@ class DeepCFR:
         self._rng = np.random.default_rng(seed)
         self.advantages = (self._new_memories(), self._new_memories())
         self.played = self._new_memories()
-        self._met, self._squares = np.zeros((2, 2, len(game.stakes)))  # see `units`; by seat
+        self._met, self._squares = np.zeros((2, 2, len(game.stakes)))  # of hold'em, see `units`; by seat
         self._networks: list[PokerNetwork | None] = [None, None]
         self._strategies: list[Strategy] = [uniform(game), uniform(game)]
         self.iterations = 0
@@ -100,10 +100,9 @@ class DeepCFR:
             self.decisions += found.decisions
             self._remember(self.advantages[seat], found.regrets, iteration)
             self._remember(self.played, found.played, iteration)
-            self._measure(seat, found.regrets)
             lesson = self._lesson(self.advantages[seat], self.plan.steps)
             network = self._new_network(self._networks[seat] if self.plan.warm else None)
-            self._learn(network, lesson, self.plan.steps, self._units(seat, lesson))
+            self._learn(network, lesson, self.plan.steps, self._units(seat, found.regrets, lesson))
             self._networks[seat] = network
             self._strategies[seat] = NetworkStrategy(self.game, network, average=False)
         self.iterations = iteration
@@ -150,20 +149,15 @@ class DeepCFR:
             return lesson
         return lesson.take(self._rng.integers(count, size=steps * self.plan.batch))
 
-    def _measure(self, seat: int, samples: Samples) -> None:
-        """Keep count of how large each node's advantages are."""
-        met, squares = sizes(samples.nodes, samples.targets, len(self.game.stakes))
-        self._met[seat] += met
-        self._squares[seat] += squares
-
-    def _units(self, seat: int, lesson: Lesson) -> np.ndarray:
-        """The nodes' `units`: of all that was ever met; in small games of the means that are learned."""
-        small = self.game.config is None
-        met, squares = (
-            sizes(lesson.nodes, lesson.targets, len(self.game.stakes))
-            if small
-            else (self._met[seat], self._squares[seat])
-        )
+    def _units(self, seat: int, samples: Samples, lesson: Lesson) -> np.ndarray:
+        """The nodes' `units`: of all that was ever sampled, lately `samples`; in small games of the means to learn."""
+        if self.game.config is None:
+            met, squares = sizes(lesson.nodes, lesson.targets, len(self.game.stakes))
+        else:
+            lately = sizes(samples.nodes, samples.targets, len(self.game.stakes))
+            self._met[seat] += lately[0]
+            self._squares[seat] += lately[1]
+            met, squares = self._met[seat], self._squares[seat]
         return units(met, squares, self.game.tree.contributions.sum(axis=1))
 
     def _learn(

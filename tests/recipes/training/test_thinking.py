@@ -311,6 +311,7 @@ def _served():
             "clip_max 2.0 does nothing without vllm_importance_sampling_correction",
         ),
         ({"use_vllm": True, "trained_share": 0.5}, "trained_share 0.5 can't be had with use_vllm"),
+        ({"use_vllm": True, "visits_power": 0.5}, "visits_power 0.5 can't be had with use_vllm"),
         ({"thinking": False, "use_vllm": True}, "use_vllm true does nothing without thinking"),
     ],
 )

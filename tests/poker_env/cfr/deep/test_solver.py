@@ -10,7 +10,7 @@ from poker_env.cfr.checkpoint import Provenance
 from poker_env.cfr.deep.game import DeepGame
 from poker_env.cfr.deep.network import NetworkStrategy, new_network
 from poker_env.cfr.deep.small_games import tabulate
-from poker_env.cfr.deep.solver import PLANS, DeepCFR, units
+from poker_env.cfr.deep.solver import PLANS, DeepCFR, sizes, units
 from poker_env.cfr.tree import PRESETS
 from poker_env.errors import UserError
 from poker_env.games import make_game
@@ -111,18 +111,29 @@ def test_advantages_are_learned_in_their_nodes_own_unit():
 
 def test_units_are_of_all_that_was_ever_met():
     """Also of what a small memory forgot."""
-    found = []
-    for capacity in (4, 4_000):
-        solver = DeepCFR(KUHN, replace(SHORT, walks=100, capacity=capacity), 0, CPU)
-        solver._learn = lambda *arguments: None  # so that both play the same
+    found, memories = [], []
+    for capacity in (40, 40_000):
+        solver = DeepCFR(HOLDEM, replace(SHORT, walks=40, capacity=capacity), 0, CPU)
+        solver._learn = lambda *arguments: found.append(arguments[-1])  # so that both play the same
         solver.run(_forever, 1)
-        found.append((solver._met.copy(), solver._squares.copy()))
-    (memory,) = solver.advantages[1]
-    held = slice(len(memory))
-    assert np.array_equal(found[0], found[1])
-    assert found[0][0][1] == pytest.approx(np.bincount(memory.nodes[held], minlength=len(KUHN.stakes)))
-    squares = np.bincount(memory.nodes[held], (memory.targets[held] ** 2).sum(axis=1), len(KUHN.stakes))
-    assert found[0][1][1] == pytest.approx(squares, rel=1e-5)
+        memories = solver.advantages[1]
+    assert np.array_equal(found[1], found[3])  # seat 1's
+    nodes = np.concatenate([memory.nodes[: len(memory)] for memory in memories])
+    targets = np.concatenate([memory.targets[: len(memory)] for memory in memories])
+    assert len(nodes) > 40
+    expected = units(*sizes(nodes, targets, len(HOLDEM.stakes)), HOLDEM.tree.contributions.sum(axis=1))
+    assert found[3] == pytest.approx(expected, rel=1e-5)
+
+
+def test_small_games_units_are_of_the_means_that_are_learned():
+    solver = DeepCFR(KUHN, replace(SHORT, walks=100), 0, CPU)
+    given = []
+    solver._learn = lambda network, lesson, steps, of_nodes: given.append((lesson, of_nodes))
+    solver.run(_forever, 1)
+    for lesson, of_nodes in given:
+        assert len(lesson.nodes) <= 6
+        expected = units(*sizes(lesson.nodes, lesson.targets, len(KUHN.stakes)), KUHN.tree.contributions.sum(axis=1))
+        assert np.array_equal(of_nodes, expected)
 
 
 def test_large_pots_dont_drown_the_others():
