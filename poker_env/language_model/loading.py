@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import platform
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ INTEL = "GenuineIntel"
 _ORIGINALS: WeakValueDictionary[object, PreTrainedModel] = WeakValueDictionary()
 """Models that others share the weights of, as long as one of those is there."""
 
+_DTYPE: ContextVar[torch.dtype | None] = ContextVar("dtype", default=None)
+
 # peft asks for an attribute that transformers has renamed.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is deprecated", category=FutureWarning)
 
@@ -32,6 +36,19 @@ warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is depre
 def resolve_model(name: str) -> str:
     """What `from_pretrained` takes for a model's name: the bundled model becomes its unpacked folder."""
     return str(unpack_bundled()) if name == BUNDLED else name
+
+
+@contextmanager
+def loaded_as(dtype: torch.dtype) -> Iterator[None]:
+    """Within it, models that others share are loaded as this where nothing else is asked for, not as `best_dtype`.
+
+    So a run's villain has the weights of its hero, whatever dtype that was given.
+    """
+    token = _DTYPE.set(dtype)
+    try:
+        yield
+    finally:
+        _DTYPE.reset(token)
 
 
 def load_model(
@@ -75,9 +92,9 @@ def load_shared(
 
     So they must never be changed.
     """
-    path = Path(resolve_model(name))
+    path, dtype = Path(resolve_model(name)), dtype or _DTYPE.get() or best_dtype()
     weights = [(str(file), file.stat().st_mtime_ns) for file in sorted(path.glob("*.safetensors"))]
-    key = (str(path), str(dtype or best_dtype()), repr(sorted((init_kwargs or {}).items())), repr(weights))
+    key = (str(path), str(dtype), repr(sorted((init_kwargs or {}).items())), repr(weights))
     original = _ORIGINALS.get(key)
     if original is None:
         original = load_model(name, dtype, init_kwargs=init_kwargs, trust_remote_code=trust_remote_code)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from poker_env.language_model.loading import loaded_as
 from poker_env.player_specs import make_player
 from poker_env.players.base import Player
 from poker_env.players.hub import epoch_folder
@@ -43,7 +44,8 @@ class Opponents:
         return self._latest[1]
 
     def _make(self, spec: str) -> Player:
-        player = make_player(spec, self._game)
+        with loaded_as(self._config.model_dtype()):
+            player = make_player(spec, self._game)
         for model in _models_of(player):
             model.answers = "menu"
         return player

@@ -5,11 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from poker_env.errors import UserError
 from poker_env.games import make_deals, make_game
 from poker_env.player_specs import game_of, make_player
 from poker_env.players.hub import epoch_folder
+from poker_env.players.llm import LLMPlayer
 from poker_env.table import play
 from recipes.options.config import parse_config
 from recipes.train import main
@@ -42,11 +44,19 @@ def weights(model):
     return {weight.data_ptr() for name, weight in model.named_parameters() if "lora" not in name}
 
 
-def test_an_adapter_is_a_villain_whose_model_is_there_once(run, tiny_model_dir, tmp_path):
-    spec = f"llm:{run / 'final'}"
-    config = parse_config(arguments(tiny_model_dir, tmp_path, "--villain", spec))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])  # one of them isn't what a machine would choose
+@pytest.mark.parametrize("form", ["{adapter}", "pool:{run}", "mix:{adapter}=1,call=1"])
+def test_a_villain_and_hero_hold_their_model_s_weights_once(run, tiny_model_dir, tmp_path, form, dtype):
+    spec = form.format(adapter=f"llm:{run / 'final'}", run=run)
+    config = parse_config(arguments(tiny_model_dir, tmp_path, "--villain", spec, "--dtype", dtype))
     villain, hero = Opponents(config).at(0), config.load_model()
-    assert weights(villain.model) == weights(hero) and villain.answers == "menu"
+    models = [part for part in getattr(villain, "components", [villain]) if isinstance(part, LLMPlayer)]
+    assert models and all(weights(part.model) == weights(hero) and part.answers == "menu" for part in models)
+    assert {weight.dtype for weight in hero.parameters()} == {getattr(torch, dtype)}
+
+
+def test_an_adapter_is_a_villain_that_does_not_learn(run, tiny_model_dir, tmp_path):
+    spec = f"llm:{run / 'final'}"
     main(arguments(tiny_model_dir, tmp_path, "--villain", spec))
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["villain"] == spec and len(record["checkpoints"][spec]) == 64
@@ -55,7 +65,7 @@ def test_an_adapter_is_a_villain_whose_model_is_there_once(run, tiny_model_dir, 
     assert all(np.isfinite(row["loss"]) for row in figures(tmp_path))
     assert (run / "final" / "adapter_model.safetensors").read_bytes() == (
         run / "epoch_003" / "adapter_model.safetensors"
-    ).read_bytes()  # a villain doesn't learn
+    ).read_bytes()
 
 
 def test_a_villain_s_answers_are_drawn_from_what_it_says_of_them(run):
