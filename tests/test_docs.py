@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from blank_pictures import undrawn_charts
 from earlier_bot import checkpoint
 
 from poker_env.cfr.checkpoint import load_checkpoint
@@ -90,6 +91,7 @@ RULES = {
     r"python -m recipes\.evaluate": Not("in an environment without the clone; tests/test_package.py"),
     r"python (-m )?recipes[./]NAME": Not("stands for any of them"),
     r".*recipes/(train|warm_start)\.py --config \S+holdem_(advised|gpu).yaml": TABLES,
+    r".*recipes/train\.py --config \S+small_model.yaml": Not("needs what the study makes"),
     r"accelerate launch recipes/train\.py --config recipes/configs/quickstart\.yaml$": Not("`world` begins with it"),
     r".*recipes/train\.py .*--rewards .*my_rewards": Run(SHORT),
     r".*recipes/train\.py .*--push_to_hub": Not("needs a Hub token; tests/recipes/test_push.py, on a fake of the Hub"),
@@ -113,6 +115,7 @@ RULES = {
     ),
     r"python recipes/solve\.py .*\w\.pt": Not("minutes of hold'em, or what they make; tests/recipes/test_solve.py"),
     r"python recipes/studies/deep_against_openspiel\.py": Not("takes dm-tree; it has a test of its own"),
+    r"python recipes/studies/small_model\.py": Not("learns for a quarter of an hour; it has a test of its own"),
     r"python recipes/studies/ladder\.py": Not("trains for half an hour; it has a test of its own"),
     r"python recipes/solve\.py --game (kuhn|leduc)": Run("--iterations 3 --output {out}.npz"),
     r"python recipes/solve\.py info": Run(),
@@ -239,7 +242,7 @@ def world(tiny_model_dir, tmp_path_factory):
     torch.save(checkpoint("addbbb4"), folder / "checkpoint_1000.pt")
     convert_opponent(folder / "checkpoint_1000.pt", folder / "mine.pt")
     shutil.copy(ROOT / "tests" / "poker_env" / "histories" / "texts" / "cash.txt", folder / "history.txt")
-    with pytest.MonkeyPatch.context() as patch:
+    with undrawn_charts(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
         patch.setattr("poker_env.players.cfr.load_checkpoint", functools.cache(load_checkpoint))  # a second each time

@@ -170,7 +170,7 @@ def _draw_chart(axes: Axes, who: str, chart: PreflopChart) -> None:
     for cell in range(169):
         label = class_name(cell) + (f"\n{chart.counts[cell]:.0f}" if sampled and chart.counts[cell] else "")
         drawn = axes.text(left[cell] + 0.5, top[cell] + 0.5, label, ha="center", va="center", linespacing=0.9)
-        drawn.set(fontsize=7, color="white" if dark[cell] else "black")
+        drawn.set(fontsize=7, color="white" if dark[cell] else "black", in_layout=False)
     axes.set_xticks(range(14), [])
     axes.set_yticks(range(14), [])
     axes.grid(color="white", linewidth=1)

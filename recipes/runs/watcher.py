@@ -28,6 +28,8 @@ from reward_fns import RewardSpec
 
 SAVED_HANDS = 8
 """Hands of each epoch that are kept in `hands/`, as records and in words, and sent to trackers."""
+DRAWN_EVERY = 20.0
+"""Seconds between drawings of the learning curve, which take half of one; the last epoch's is drawn in any case."""
 
 
 class Watcher(TrainerCallback):
@@ -54,6 +56,7 @@ class Watcher(TrainerCallback):
         self.trackers = trackers
         self.run = Path(str(config.output_dir))
         self._started = time.monotonic()
+        self._drawn = -math.inf
         self._first_epoch = 0
         self._best: int | None = None
         """The epoch after which the adapter was the best so far, if this epoch showed it."""
@@ -113,7 +116,9 @@ class Watcher(TrainerCallback):
         write_atomically(self.run / "hands" / f"epoch_{number:03d}.txt", "\n\n\n".join(told) + "\n")
         track(self.trackers, untracked(row, self.rollout.metrics()), told, args, state, control)
         self._print(row, told[: self.config.show_hands])
-        plot_learning_curve(self.run, epochs, f"{self.config.model_name_or_path} against {self.config.villain}")
+        if number == self.config.num_epochs or time.monotonic() - self._drawn >= DRAWN_EVERY:
+            plot_learning_curve(self.run, epochs, f"{self.config.model_name_or_path} against {self.config.villain}")
+            self._drawn = time.monotonic()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """The trainer's checkpoint is written: save the adapter too and the best, then mark the checkpoint whole."""

@@ -1,6 +1,7 @@
 """The example that people copy: it learns, it takes `poker_env` alone, and it stays one short file."""
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -12,26 +13,33 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "kuhn_in_one_file.py"
 
 
-def captures(tmp_path, *options):
-    """By epoch, as it prints them."""
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE), *options], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return {
-        int(epoch): float(found) for epoch, found in re.findall(r"epoch +(\d+)  capture ([+-][\d.]+)", done.stdout)
-    }
+def captures(printed):
+    """By epoch."""
+    return {int(epoch): float(found) for epoch, found in re.findall(r"epoch +(\d+)  capture ([+-][\d.]+)", printed)}
 
 
-def test_it_runs_and_saves_an_adapter(tmp_path):
-    found = captures(tmp_path, "--epochs", "2")
-    assert set(found) == {0, 2} and found[0] == pytest.approx(-3.75, abs=0.3) and found[2] != found[0]
+def test_it_trains_and_saves_an_adapter(tiny_model_dir, tmp_path, monkeypatch, capsys):
+    """With a model that is small, and fewer hands."""
+    monkeypatch.chdir(tmp_path)
+    spec = importlib.util.spec_from_file_location("kuhn_in_one_file", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    for name in ("load_model", "load_tokenizer"):
+        load = getattr(example, name)
+        monkeypatch.setattr(example, name, lambda _, *dtype, load=load: load(str(tiny_model_dir), *dtype))
+    monkeypatch.setattr(example, "HANDS", 256)
+    example.main(epochs=2, learning_rate=5e-4, seed=0)
+    found = captures(capsys.readouterr().out)
+    assert set(found) == {0, 2} and found[0] < 0 and found[2] != found[0]
     assert (tmp_path / "runs" / "kuhn_in_one_file" / "adapter_model.safetensors").is_file()
 
 
 @pytest.mark.slow
 def test_it_learns_to_exploit(tmp_path):
-    assert captures(tmp_path)[60] >= 0.8
+    done = subprocess.run([sys.executable, str(EXAMPLE)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = captures(done.stdout)
+    assert found[0] == pytest.approx(-3.75, abs=0.3) and found[60] >= 0.8
 
 
 def test_it_is_one_short_file_on_poker_env_alone():

@@ -1,9 +1,17 @@
 """What tests of several recipes need."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from blank_pictures import undrawn_charts
 from fake_hub import FakeHub, running_hub
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn() -> Iterator[Callable[[pytest.MonkeyPatch], None]]:
+    """Reports have blank charts, as drawing takes seconds; what it yields has them drawn in a test after all."""
+    with undrawn_charts() as draw:
+        yield draw
 
 
 @pytest.fixture

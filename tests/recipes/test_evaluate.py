@@ -70,8 +70,9 @@ def test_how_exploitable_hero_is(tmp_path, capsys):
         assert ("Exploitability" in (tmp_path / "report.html").read_text()) == bool(hands)
 
 
-def test_a_language_models_charts_are_its_probabilities_or_what_it_did(tiny_model_dir, tmp_path):
+def test_a_language_models_charts_are_its_probabilities_or_what_it_did(tiny_model_dir, tmp_path, monkeypatch, drawn):
     pytest.importorskip("torch")
+    drawn(monkeypatch)
     arguments = ["--hero", f"llm:{tiny_model_dir}", "--villain", "call", "--hands", "4", "--capture", "none"]
     pictures = []
     for charts in ("asked", "asked", "played"):

@@ -64,6 +64,7 @@ def blank_model_dir(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_million_random_parameters_learn_to_exploit_a_weak_bot(blank_model_dir, tmp_path):
     options = {
         "game": "kuhn",
