@@ -67,3 +67,28 @@ def locked(path: Path) -> Iterator[None]:
 
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that come past here out of a folder; the lock ends with its process at the latest.
+
+    Raises `UserError` where another one is at work in it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # where there is no such lock, it is up to the user
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # of a file system that has none
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"another process is at work in {folder}: let it end, or name another folder"
+                ) from error
+        yield
+    finally:
+        os.close(handle)

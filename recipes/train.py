@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from datasets import Dataset
@@ -19,7 +20,7 @@ from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
-from poker_env.files import output_folder
+from poker_env.files import alone_in, output_folder
 from poker_env.language_model.adapter import adapter_sha256
 from poker_env.language_model.lora import fuse
 from poker_env.player_specs import load_advisor
@@ -56,21 +57,31 @@ from recipes.warm_start import warm_start
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as the command line says. Raises `UserError` for what a user got wrong."""
     config = parse_config(argv)
-    folder = on_main(lambda: open_run(config))
-    if config.resume and on_main(lambda: is_finished(folder, config)):
-        if is_main():
-            print(f"{folder} is finished: its adapter is {folder / 'final'}. For a new run give another --output_dir.")
-        destination = Destination.of(config)
-        part()
-        if destination is not None and is_main():
-            push(folder / "final", destination)
-        return
-    train(config, command_line(sys.argv[1:] if argv is None else argv))
+    with ExitStack() as open_folders:
+        folder = on_main(lambda: open_run(config, open_folders))
+        if config.resume and on_main(lambda: is_finished(folder, config)):
+            close(config, folder)
+        else:
+            train(config, command_line(sys.argv[1:] if argv is None else argv))
 
 
-def open_run(config: ExploitConfig) -> Path:
-    """A run's folder, made ready. Raises `UserError` where it can't be written, or holds another run."""
+def close(config: ExploitConfig, folder: Path) -> None:
+    """Say that a run is finished, and push its adapter where the config wants that."""
+    if is_main():
+        print(f"{folder} is finished: its adapter is {folder / 'final'}. For a new run give another --output_dir.")
+    destination = Destination.of(config)
+    part()
+    if destination is not None and is_main():
+        push(folder / "final", destination)
+
+
+def open_run(config: ExploitConfig, open_folders: ExitStack) -> Path:
+    """A run's folder, made ready and kept from other processes until it is closed.
+
+    Raises `UserError` where it can't be written, holds another run, or another process trains in it.
+    """
     folder = output_folder(Path(str(config.output_dir)))
+    open_folders.enter_context(alone_in(folder))
     check_run_folder(folder, config.resume)
     if config.resume:
         require_same_run(folder, config)

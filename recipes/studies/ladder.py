@@ -117,6 +117,8 @@ def row_of(options: Any, rung: Path) -> Row:
     for kind in options.kinds:
         for name, folder in JUDGED.items():
             path = options.output / f"{rung.stem}_{kind}" / folder / "results.json"
+            if name == "imitation" and not path.exists():
+                continue  # the config starts with none
             record = json.loads(path.read_text(encoding="utf-8"))
             row[f"{kind}: {name}"] = record["estimates"][record["headline"]]
     return row
@@ -139,7 +141,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     """Rates against iterations, with their intervals."""
     figure, axes = plt.subplots(figsize=(7, 4.5))
     names = [f"LBR {setting}" for setting in LBR_SETTINGS]
-    names += [name for name in rows[0] if name.endswith((": imitation", ": trained"))]
+    start = ": imitation" if any(name.endswith(": imitation") for name in rows[0]) else ": model"
+    names += [name for name in rows[0] if name.endswith((start, ": trained"))]
     for place, name in enumerate(names):
         rates = [Estimate(**row[name]) for row in rows]
         x = [row["iterations"] * 1.03 ** (place - len(names) / 2) for row in rows]  # side by side
@@ -148,7 +151,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             [rate.mbb_per_hand - (rate.ci95[0] if rate.ci95 else rate.mbb_per_hand) for rate in rates],
             [(rate.ci95[1] if rate.ci95 else rate.mbb_per_hand) - rate.mbb_per_hand for rate in rates],
         ]
-        style = ":" if name.startswith("LBR") else "--" if "imitation" in name else "-"
+        style = ":" if name.startswith("LBR") else "-" if "trained" in name else "--"
         axes.errorbar(x, y, reach, marker="o", capsize=3, linestyle=style, label=name)
     axes.set(xscale="log", xlabel="the opponent's iterations of CFR", ylabel="mbb/hand won from it")
     axes.axhline(0, color="grey", linewidth=0.8)

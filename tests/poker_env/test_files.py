@@ -1,12 +1,14 @@
 """Files are whole or not there."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from poker_env.errors import UserError
-from poker_env.files import locked, write_atomically
+from poker_env.files import alone_in, locked, write_atomically
 
 
 @pytest.mark.parametrize("content", ["", "één\n♠ line\n", b"\x00\xff\n"])
@@ -88,3 +90,19 @@ def test_one_at_a_time_comes_past_a_lock(tmp_path):
         order.append("first")
     waiting.join(10)
     assert order == ["first", "late"]
+
+
+def test_a_folder_is_one_process_s_as_long_as_that_works_there(tmp_path):
+    work = f"from pathlib import Path; from poker_env.files import *\nwith alone_in(Path({str(tmp_path)!r})): "
+    with alone_in(tmp_path):
+        done = subprocess.run([sys.executable, "-c", work + "pass"], capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "another process is at work in" in done.stderr
+    command = [sys.executable, "-c", work + "print(flush=True); input()"]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    other.stdout.readline()
+    with pytest.raises(UserError, match="another process is at work in"), alone_in(tmp_path):
+        pass
+    other.kill()
+    other.communicate()
+    with alone_in(tmp_path):
+        assert list(tmp_path.iterdir()) == []

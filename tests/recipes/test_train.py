@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 from poker_env.errors import UserError
 from poker_env.evaluation.compare import StoredEvaluation, gain
 from poker_env.evaluation.match import Match
+from poker_env.files import alone_in
 from poker_env.games import make_game
 from poker_env.hand import read_hands
 from poker_env.knowledge.exact_value import ExactJudge, exact_policy, legal_entropy
@@ -176,6 +177,12 @@ def test_a_folder_whose_replacement_was_killed_halfway_comes_back(tmp_path):
     check_run_folder(tmp_path, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
     assert (tmp_path / "best" / "weights").read_text() == "kept"
+
+
+def test_two_processes_do_not_train_in_one_folder(tiny_model_dir, tmp_path):
+    with alone_in(tmp_path), pytest.raises(UserError, match="another process is at work in"):
+        main(arguments(tiny_model_dir, tmp_path, "--resume"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_run_does_not_overwrite_an_old_one(finished_run, tiny_model_dir):

@@ -58,7 +58,8 @@ def _measure(name: str, options: argparse.Namespace) -> Figures:
     rng = np.random.default_rng(0)
     deals, coins = game.deal(count, rng), draw_coins(game, count, rng)
     few, few_coins = game.deal(options.plain_walks, rng), draw_coins(game, options.plain_walks, rng)
-    walk(game, few, few_coins, 0, (strategies[0], strategies[1]))  # compiles
+    walk(game, few, few_coins, 0, (strategies[0], strategies[1]))  # the first of each compiles
+    PlainWalk(game, (networks[0], networks[1])).walk(few, few_coins, 0)
     started = time.process_time()
     found = walk(game, deals, coins, 0, (strategies[0], strategies[1]))
     together = time.process_time() - started

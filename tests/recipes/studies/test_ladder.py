@@ -64,6 +64,10 @@ def test_one_kind_alone(asked, tmp_path, capsys):
     assert [name for name, words in asked] == ["solve", "train"] and "--advisor" not in asked[-1][1]
     (row,) = json.loads((tmp_path / "ladder.json").read_text())["rows"]
     assert "plain: trained" in row and not any(name.startswith("advised") for name in row)
+    shutil.rmtree(tmp_path / "10_plain" / "evaluation_warm_start")  # as where a config starts with no imitation
+    ladder.main(["--iterations", "10", "--kinds", "plain", "--lbr_hands", "40", "--output", str(tmp_path)])
+    (without,) = json.loads((tmp_path / "ladder.json").read_text())["rows"]
+    assert without == {name: value for name, value in row.items() if name != "plain: imitation"}
 
 
 @pytest.mark.parametrize(
