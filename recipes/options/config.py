@@ -157,6 +157,13 @@ class ExploitConfig(GRPOConfig):
             "optimum, softmax(what each action wins / entropy_coef), from however far away; 0: always; default: never"
         },
     )
+    probability_power: float = field(
+        default=1.0,
+        metadata={
+            "help": "with all_action, an action's logit moves by what it wins times its probability to that power: 1: "
+            "the policy gradient; with 0.5 what was given up too early comes back; the best play stays the same"
+        },
+    )
     rows_per_epoch: int | None = field(
         default=None,
         metadata={

@@ -44,6 +44,11 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
             "variance_reduction all_action has answers that weigh less than one: they have no "
             f"importance_sampling_level {values['importance_sampling_level']}, leave one out"
         )
+    if values["probability_power"] < 1 and "all_action" not in values["variance_reduction"]:
+        raise UserError(
+            f"probability_power {values['probability_power']} takes what every action wins: add all_action to "
+            "variance_reduction, or leave it out"
+        )
     if values["soft_after"] is not None:
         check_soft(values, defaults)
     if values["loss_type"] == "cispo":
@@ -74,6 +79,11 @@ def check_soft(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         raise UserError(
             f"soft_after {after} takes what every action wins: add all_action to variance_reduction, or set "
             "soft_after to none"
+        )
+    if after == 0 and values["probability_power"] < 1:
+        raise UserError(
+            f"probability_power {values['probability_power']} does nothing with soft_after 0, whose steps are no "
+            "gradients: leave one of them out"
         )
     if not 0 <= after < epochs:
         raise UserError(f"soft_after {after}: give one of the {epochs} epochs, counted from 0")

@@ -276,7 +276,10 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
         (0, math.inf),
     ),
     **dict.fromkeys(
-        ("gamma", "visits_power", "trained_share", "warm_start_floor", "adam_beta1", "adam_beta2", "lora_dropout"),
+        (
+            *("gamma", "visits_power", "probability_power", "trained_share", "warm_start_floor"),
+            *("adam_beta1", "adam_beta2", "lora_dropout"),
+        ),
         (0, 1),
     ),
 }

@@ -22,6 +22,7 @@ from recipes.training.returns import (
     FloatArray,
     discounted_returns,
     leave_one_out_baseline,
+    lifted,
     returns_from_start,
     soft_step,
 )
@@ -29,7 +30,7 @@ from recipes.training.rows import DecisionRows, Row
 from reward_fns.builtin import ILLEGAL_PENALTY, chips, illegal
 
 LEAST_DECISIONS = 1e-3
-"""What an answer's row stands for at least after a soft step, as its credit doesn't fade with its probability."""
+"""What an answer's row stands for at least where its credit doesn't fade with its probability."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class LuckRemover:
         self._n_rewards = len(specs)
         self._rewarded = sum(specs[index].weight / scale for index, scale in self._scales.items())
         """What a chip is worth."""
+        self._power = config.probability_power
         self._thinking = config.thinking
         self._assigner: CreditAssigner | None = None
         if not self._scales:
@@ -211,6 +213,8 @@ class LuckRemover:
         """
         if temperature is not None:
             chips = soft_step(answer.probabilities, chips, temperature / self._rewarded)
+        elif self._power < 1:
+            chips = lifted(answer.probabilities, chips, self._power)
         illegal = np.zeros(self._n_rewards)
         if not answer.completion_ids:
             illegal = np.array(given.credit) / max(1 - sum(answer.probabilities), sys.float_info.epsilon)
@@ -226,7 +230,7 @@ class LuckRemover:
                 own = each.probability
                 if own > 0:
                     share_of_credit, logps = (credit * own / probability).tolist(), map(math.log, each.chances)
-                    stands_for = own if temperature is None else max(own, LEAST_DECISIONS)
+                    stands_for = own if temperature is None and self._power == 1 else max(own, LEAST_DECISIONS)
                     yield Row(given.prompt_ids, each.ids, tuple(share_of_credit), stands_for, logps=tuple(logps))
 
     def _assigner_for(self, hero: ModelPlayer) -> CreditAssigner:

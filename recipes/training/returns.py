@@ -80,3 +80,22 @@ def soft_step(probabilities: Sequence[float], shares: Sequence[float], temperatu
     step = np.zeros(len(chances))
     step[known] = (np.ptp(values) + temperature) * (target / target.sum() - chances[known] / chances.sum())
     return list(map(float, step))
+
+
+def lifted(probabilities: Sequence[float], shares: Sequence[float], power: float) -> list[float]:
+    """The credit of a menu's actions with the improbable ones moving sooner, chips.
+
+    `shares` are as in `soft_step`. The policy gradient moves an action's logit by its advantage times its probability,
+    so what was given up early comes back at a crawl. Here it is the probability to a `power` below 1, as under the
+    escort transform (Mei et al.: Escaping the Gravitational Pull of Softmax, 2020, section 3: 1 - 1/p), scaled to the
+    same sum; 0 moves all logits by their advantages alone (Hennes et al.: Neural Replicator Dynamics, 2019). The fixed
+    points are the same. What the menu wins by itself, beside answers that name no action, stays as it is.
+    """
+    chances, given = np.array(probabilities), np.array(shares)
+    known = chances > 0
+    weights = np.zeros(len(chances))
+    weights[known] = chances[known] ** power
+    weights /= weights.sum()
+    values = np.divide(given, chances, out=np.zeros(len(chances)), where=known)
+    lifted_shares = chances.sum() * weights * (values - weights @ values) + given.sum() * chances / chances.sum()
+    return list(map(float, lifted_shares))

@@ -139,6 +139,11 @@ def test_the_menus_probabilities_are_those_of_the_answers_sampled(hero_parts, ti
         (("--variance_reduction", "range", "--baseline", "leave_one_out", "--replicas", "2"), "leave one out"),
         (("--variance_reduction", "all_action", "--scale_rewards", "batch"), "set scale_rewards to none"),
         (("--soft_after", "0", "--entropy_coef", "1"), "soft_after 0 .* add all_action .* or set soft_after to none"),
+        (("--probability_power", "0.5"), "probability_power 0.5 takes what every action wins: add all_action"),
+        (
+            (*SOFT, "--entropy_coef", "1", "--probability_power", "0.5"),
+            "probability_power 0.5 does nothing with soft_af",
+        ),
         ((*SOFT, "--entropy_coef", "0"), "entropy_coef 0.0: with soft_after it is a temperature"),
         ((*SOFT, "--entropy_coef", "1", "--entropy_coef_end", "0"), "entropy_coef_end 0.0: with soft_after"),
         ((*SOFT, "--entropy_coef", "1", "--epsilon", "10"), "epsilon 10.0 is for ratios .* leave one of them out"),

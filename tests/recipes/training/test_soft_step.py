@@ -1,4 +1,4 @@
-"""A soft step moves a menu's probabilities to the soft optimum, from wherever they are."""
+"""Soft steps move a menu to the soft optimum, from wherever it is; lifted ones, to the best sooner than a gradient."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from poker_env.player_specs import make_player
 from poker_env.players.llm import LLMPlayer
 from poker_env.table import play
 from recipes.training.credit import LuckRemover
-from recipes.training.returns import discounted_returns, soft_step
+from recipes.training.returns import discounted_returns, lifted, soft_step
 from recipes.training.rollout import Rollout
 from recipes.training.rows import Row
 
@@ -50,6 +50,37 @@ def test_nothing_moves_at_the_soft_optimum(values, temperature):
     assert np.abs(step).max() <= 1e-9 * (np.ptp(values) + temperature)
 
 
+@given(VALUES, st.data())
+def test_lifted_by_the_power_1_it_is_the_policy_gradient(values, data):
+    chances = 0.7 * softmax(data.draw(st.lists(st.floats(-30, 30), min_size=len(values), max_size=len(values))))
+    shares = chances * values
+    assert lifted(chances, shares, 1.0) == pytest.approx(shares.tolist(), abs=1e-9 * (1 + np.abs(values).max()))
+
+
+@given(VALUES, st.floats(0, 1), st.data())
+def test_lifting_keeps_the_best_and_what_a_menu_wins(values, power, data):
+    """What wins most is pushed up, what wins least down, and nothing moves where all win the same."""
+    chances = 0.7 * softmax(data.draw(st.lists(st.floats(-30, 30), min_size=len(values), max_size=len(values))))
+    pulls = np.array(lifted(chances, chances * values, power))
+    size = 1 + np.abs(values).max()
+    assert pulls.sum() == pytest.approx(chances @ values, abs=1e-9 * size)
+    pulls -= (chances @ values) * chances / chances.sum()  # against answers that aren't on the menu
+    assert pulls[np.argmax(values)] >= -1e-9 * size and pulls[np.argmin(values)] <= 1e-9 * size
+    same = lifted(chances, chances * 3.0, power)
+    assert same == pytest.approx((chances * 3.0).tolist(), abs=1e-9)
+
+
+@pytest.mark.parametrize(("power", "most"), [(0.0, 40), (0.5, 300), (1.0, 2_500)])
+def test_what_was_given_up_comes_back_the_sooner_the_lower_the_power(power, most):
+    """Steps of a tenth until the better of two actions, of a probability of 0.001, is played most of the time."""
+    logits, steps = np.log([1e-3, 1 - 1e-3]), 0
+    while softmax(logits)[0] < 0.5:
+        chances = softmax(logits)
+        logits = logits + 0.1 * np.array(lifted(chances, chances * [5.0, 0.0], power))
+        steps += 1
+    assert most / 4 < steps <= most
+
+
 @pytest.mark.parametrize("chance", [1e-3, 1e-9, 1e-30])
 def test_an_improbable_best_action_comes_back(chance):
     """The policy gradient would move its logit by 40 times its probability."""
@@ -61,20 +92,37 @@ def test_an_action_that_never_comes_stays_out():
     assert soft_step([0.0, 0.5, 0.5], [0.0, 5.0, -5.0], 1e-3) == pytest.approx([0, 10, -10], abs=0.01)
 
 
-@pytest.mark.parametrize("shift", [None, 3.0])
-def test_an_epochs_gradient_is_that_of_the_cross_entropies(tiny_model_dir, tmp_path, shift):
-    """Of all decisions, by plain autograd. However probable the answers were (`shift`, nats), and without a bonus."""
+SOFT = {"soft_after": 0, "entropy_coef": 0.3}
+
+
+def soft_pull(chances, values):
+    """Of rewards of half of a chip."""
+    target = softmax(0.5 * values / 0.3)  # a chip is an ante
+    return (0.5 * np.ptp(values) + 0.3) * (target - chances / chances.sum())
+
+
+def lifted_pull(chances, values):
+    legal, roots = chances.sum(), chances**0.5 / (chances**0.5).sum()
+    return 0.5 * (legal * roots * (values - roots @ values) + (chances @ values) * chances / legal)
+
+
+@pytest.mark.parametrize(
+    ("step", "pull_of", "shift"),
+    [(SOFT, soft_pull, None), (SOFT, soft_pull, 3.0), ({"probability_power": 0.5}, lifted_pull, None)],
+    ids=["soft", "soft, after a shift", "lifted"],
+)
+def test_an_epochs_gradient_is_that_of_its_pulls(tiny_model_dir, tmp_path, step, pull_of, shift):
+    """Of all decisions, by plain autograd. Soft however probable the answers were (`shift`, nats), without a bonus."""
     options = {
         "rewards": "chips=0.5 illegal=2.0",
         "villain": "cfr:weak",
         "variance_reduction": "range villain hero baseline all_action",
-        "soft_after": 0,
         "learning_rate": 0.0,
-        "entropy_coef": 0.3,
         "gamma": 1.0,
         "episodes_per_epoch": 64,
         "rows_per_epoch": 32,
         "per_device_train_batch_size": 32,
+        **step,
     }
     config = make_config(tiny_model_dir, tmp_path, **options)
     rollout = Rollout(config, load_tokenizer(str(tiny_model_dir)))
@@ -96,8 +144,7 @@ def test_an_epochs_gradient_is_that_of_the_cross_entropies(tiny_model_dir, tmp_p
         for decision, own, unknown in zip(hand.hero_decisions, credit.decisions, left, strict=True):
             prompt, chances = decision.answer.prompt_ids, np.array(decision.answer.probabilities)
             values = np.array(own.actions) / chances
-            target = softmax(0.5 * values / 0.3)  # a chip is an ante
-            pull = (0.5 * np.ptp(values) + 0.3) * (target - chances / chances.sum()) + 2.0 * penalty * chances
+            pull = pull_of(chances, values) + 2.0 * penalty * chances
             if decision.legal:  # what the critic doesn't know of goes to the answer that was given
                 pull[decision.answer.place] += unknown
             else:
@@ -134,7 +181,8 @@ def test_an_improbable_answers_row_stands_for_something(tiny_model_dir, tmp_path
     remover, hand = LuckRemover(config, villain), replace(hand, decisions=tuple(told))
     (credit,) = remover.credits([hand], hero)
     given = [Row((5, 6), (), (0.0,)) for _ in hand.hero_decisions]
-    for temperature, stand_for in ((0.3, (1e-3, 1.0)), (None, chances)):
+    for temperature, power, stand_for in ((0.3, 1.0, (1e-3, 1.0)), (None, 1.0, chances), (None, 0.5, (1e-3, 1.0))):
+        remover._power = power
         for _, *rows in remover.decisions(hand, credit, given, hero, temperature):
             assert [row.decisions for row in rows] == pytest.approx(stand_for, rel=1e-6)
-            assert (abs(rows[0].credit[0]) > 1e-6) == (temperature is not None)
+            assert (abs(rows[0].credit[0]) > 1e-6) == (stand_for != chances)
