@@ -87,7 +87,7 @@ def lifted(probabilities: Sequence[float], shares: Sequence[float], power: float
 
     `shares` are as in `soft_step`. The policy gradient moves an action's logit by its advantage times its probability,
     so what was given up early comes back at a crawl. Here it is the probability to a `power` below 1, as under the
-    escort transform (Mei et al.: Escaping the Gravitational Pull of Softmax, 2020, section 3: 1 - 1/p), scaled to the
+    escort transform (Mei et al.: Escaping the Gravitational Pull of Softmax, 2020, of order p: 1 - 1/p), scaled to the
     same sum; 0 moves all logits by their advantages alone (Hennes et al.: Neural Replicator Dynamics, 2019). The fixed
     points are the same. What the menu wins by itself, beside answers that name no action, stays as it is.
     """
