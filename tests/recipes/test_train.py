@@ -190,20 +190,27 @@ def test_a_new_run_does_not_overwrite_an_old_one(finished_run, tiny_model_dir):
         main(arguments(tiny_model_dir, finished_run))
 
 
-def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(finished_run, tiny_model_dir, tmp_path):
+@pytest.mark.parametrize(
+    "landmarks",
+    [
+        pytest.param(("checkpoint-1",), id="once"),
+        pytest.param(("checkpoint-1", "checkpoint-2/COMPLETE"), marks=pytest.mark.slow, id="twice"),
+    ],
+)
+def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(finished_run, tiny_model_dir, tmp_path, landmarks):
     """SIGKILL as soon as something new is on disk, again and again; `--resume` must give the same adapter."""
     command = [sys.executable, "recipes/train.py", *arguments(tiny_model_dir, tmp_path, "--eval_hands", "0")]
     command += ["--show_hands", "0"]
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     kills = 0
-    for landmark in ("checkpoint-1", "checkpoint-2/COMPLETE"):
+    for landmark in landmarks:
         process = subprocess.Popen([*command, "--resume"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         while process.poll() is None and not (tmp_path / landmark).exists():
             time.sleep(0.005)
         kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert kills == 2
+    assert kills == len(landmarks)
     subprocess.run([*command, "--resume"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
     expected, found = adapter(finished_run / "final"), adapter(tmp_path / "final")
     for name in expected:
