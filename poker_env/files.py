@@ -62,10 +62,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def locked(path: Path) -> Iterator[None]:
     """Of the processes of a machine only one at a time comes past here; the lock ends with its process."""
     with path.open("w") as file:
-        with contextlib.suppress(ImportError):  # where there is no such lock, they may do the same work twice
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
+        hold(file.fileno(), wait=True)  # where there is no such lock, they may do the same work twice
         yield
 
 
@@ -75,20 +72,28 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     Raises `UserError` where another one is at work in it.
     """
-    try:
-        import fcntl
-    except ImportError:  # where there is no such lock, it is up to the user
-        yield
-        return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # of a file system that has none
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"another process is at work in {folder}: let it end, or name another folder"
-                ) from error
+        hold(handle)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise UserError(f"another process is at work in {folder}: let it end, or name another folder") from error
+    except OSError:  # of a file system that has no locks
+        pass
+    try:
         yield
     finally:
         os.close(handle)
+
+
+def hold(file: int, *, wait: bool = False) -> None:
+    """Take the lock of an open file or folder, which ends with its process; none where Python has no such lock.
+
+    Raises `BlockingIOError` where another process has it, unless asked to `wait`, and other `OSError`s where there is
+    none to be had.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,16 +60,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     with ExitStack() as open_folders:
         folder = on_main(lambda: open_run(config, open_folders))
         if config.resume and on_main(lambda: is_finished(folder, config)):
-            close(config, folder)
+            if is_main():
+                final = folder / "final"
+                print(f"{folder} is finished: its adapter is {final}. For a new run give another --output_dir.")
+            leave(folder, Destination.of(config))
         else:
             train(config, command_line(sys.argv[1:] if argv is None else argv))
 
 
-def close(config: ExploitConfig, folder: Path) -> None:
-    """Say that a run is finished, and push its adapter where the config wants that."""
-    if is_main():
-        print(f"{folder} is finished: its adapter is {folder / 'final'}. For a new run give another --output_dir.")
-    destination = Destination.of(config)
+def leave(folder: Path, destination: Destination | None) -> None:
+    """The processes of a finished run part, and the main one pushes its adapter if it is to go anywhere."""
     part()
     if destination is not None and is_main():
         push(folder / "final", destination)
@@ -144,9 +144,7 @@ def train(config: ExploitConfig, command: str) -> None:
     if config.eval_hands:
         on_main(lambda: console.print(judgement.table()))
     console.print(f"adapter: {folder / 'final'}   learning curve: {folder / 'learning_curve.png'}")
-    part()
-    if destination is not None and is_main():
-        push(folder / "final", destination)
+    leave(folder, destination)
 
 
 def starting_model(config: ExploitConfig, rollout: Rollout, console: Console) -> PreTrainedModel | PeftModel:

@@ -36,7 +36,7 @@ from poker_env.files import output_folder
 from poker_env.games import make_deals
 from poker_env.knowledge.advisor import SOFTNESS
 from poker_env.language_model.lora import fuse
-from poker_env.player_specs import advice_for, load_advisor, make_player
+from poker_env.player_specs import advice_for, load_advisor
 from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
 from poker_env.table import play
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_early(config, config.load_tokenizer())
     if config.advisor:
         load_advisor(config.villain, config.make_game())  # complains now, not after the self-play
-    warm_start(config, make_player(config.villain, config.make_game()), folder, Console(quiet=not is_main()))
+    warm_start(config, config.make_player(config.villain), folder, Console(quiet=not is_main()))
     part()
 
 
@@ -187,13 +187,13 @@ def played_decisions(config: ExploitConfig) -> tuple[list[Demonstration], str]:
 
 def imitated_player(config: ExploitConfig, villain: Player) -> Player:
     """Who `config.warm_start_player` is. Raises `UserError` when there is no such player."""
-    spec, game = str(config.warm_start_player), config.make_game()
+    spec = str(config.warm_start_player)
     if spec in (VILLAIN, config.villain):
         return villain
     if spec in FOLLOWERS:
         sizes = "/".join(map(str, config.menu_fractions))
-        return make_player(f"{FOLLOWERS[spec]}:{config.villain}~{SOFTNESS}@{sizes}", game)
-    return make_player(spec, game)
+        return config.make_player(f"{FOLLOWERS[spec]}:{config.villain}~{SOFTNESS}@{sizes}")
+    return config.make_player(spec)
 
 
 class ImitationTrainer(FitsIntoMemory, SFTTrainer):

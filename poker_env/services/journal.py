@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from poker_env.errors import UserError
+from poker_env.files import hold
 from poker_env.hand import Answer
 
 FILE = "journal.jsonl"
@@ -133,10 +134,6 @@ class Journal:
 def _lock(file: int, path: Path) -> None:
     """Keep other processes out; the lock ends with the process."""
     try:
-        import fcntl
-    except ImportError:  # where there is no such lock, it is up to the user
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(file)
     except OSError as error:
         raise UserError(f"{path} is being written by another process: let it end, or give another --output") from error

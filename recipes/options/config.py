@@ -19,9 +19,10 @@ from trl import GRPOConfig
 
 from poker_env.errors import UserError
 from poker_env.games import Game, make_game
-from poker_env.language_model.loading import best_dtype, load_shared, load_tokenizer
+from poker_env.language_model.loading import best_dtype, load_shared, load_tokenizer, loaded_as
 from poker_env.menu import POT_FRACTIONS, longest_menu
-from poker_env.player_specs import expand_home
+from poker_env.player_specs import expand_home, make_player
+from poker_env.players.base import Player
 from poker_env.players.mixture import mixture_spec
 from poker_env.players.poker_config import PokerConfig
 from poker_env.prompts import ADVICE
@@ -337,6 +338,14 @@ class ExploitConfig(GRPOConfig):
     def make_game(self) -> Game:
         """The game to train on."""
         return make_game(self.game)
+
+    def make_player(self, spec: str) -> Player:
+        """A player of the run beside hero; language models share hero's weights where they are the same.
+
+        Raises `UserError` when there is no such player.
+        """
+        with loaded_as(self.model_dtype()):
+            return make_player(spec, self.make_game())
 
     def reward_specs(self) -> list[RewardSpec]:
         """The reward functions, loaded. Raises `UserError` for one that can't be."""

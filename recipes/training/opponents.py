@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from poker_env.language_model.loading import loaded_as
-from poker_env.player_specs import make_player
 from poker_env.players.base import Player
 from poker_env.players.hub import epoch_folder
 from poker_env.players.llm import LLMPlayer
@@ -23,7 +21,7 @@ class Opponents:
     """
 
     def __init__(self, config: ExploitConfig) -> None:
-        self._config, self._game = config, config.make_game()
+        self._config = config
         self._changes = SELF in parts_of(config.villain)
         self.constant = None if self._changes else self._make(config.villain)
         """The one for all epochs, None where they change."""
@@ -44,8 +42,7 @@ class Opponents:
         return self._latest[1]
 
     def _make(self, spec: str) -> Player:
-        with loaded_as(self._config.model_dtype()):
-            player = make_player(spec, self._game)
+        player = self._config.make_player(spec)
         for model in _models_of(player):
             model.answers = "menu"
         return player

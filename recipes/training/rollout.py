@@ -17,7 +17,7 @@ from trl import GRPOTrainer
 
 from poker_env.games import make_deals
 from poker_env.hand import Hand
-from poker_env.player_specs import advice_for, make_player
+from poker_env.player_specs import advice_for
 from poker_env.players.asking import Ids
 from poker_env.players.llm import ModelPlayer, model_player
 from poker_env.players.poker_config import Answers, PokerConfig
@@ -74,7 +74,7 @@ class Rollout:
         self.config = config
         self.game = config.make_game()
         self._opponents = Opponents(config)
-        judge = make_player(config.eval_villain, self.game) if config.eval_villain else self._opponents.constant
+        judge = config.make_player(config.eval_villain) if config.eval_villain else self._opponents.constant
         assert judge is not None  # see `check_villain`
         self.judge = judge
         """Whom hero is judged against."""

@@ -16,6 +16,8 @@ from poker_env.table import play
 from recipes.options.config import parse_config
 from recipes.train import main
 from recipes.training.opponents import Opponents
+from recipes.training.rollout import Rollout
+from recipes.warm_start import imitated_player
 
 KUHN = make_game("kuhn")
 
@@ -53,6 +55,16 @@ def test_a_villain_and_hero_hold_their_model_s_weights_once(run, tiny_model_dir,
     models = [part for part in getattr(villain, "components", [villain]) if isinstance(part, LLMPlayer)]
     assert models and all(weights(part.model) == weights(hero) and part.answers == "menu" for part in models)
     assert {weight.dtype for weight in hero.parameters()} == {getattr(torch, dtype)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_so_do_whom_a_run_is_judged_by_and_whom_it_imitates(run, tiny_model_dir, tmp_path, dtype):
+    spec = f"llm:{run / 'final'}"
+    options = ("--villain", "call", "--eval_villain", spec, "--warm_start_player", spec, "--dtype", dtype)
+    config = parse_config(arguments(tiny_model_dir, tmp_path, *options))
+    hero, judge = config.load_model(), Rollout(config, config.load_tokenizer()).judge
+    for player in (judge, imitated_player(config, make_player("call", KUHN))):
+        assert weights(player.model) == weights(hero)
 
 
 def test_an_adapter_is_a_villain_that_does_not_learn(run, tiny_model_dir, tmp_path):
