@@ -247,10 +247,9 @@ def world(tiny_model_dir, tmp_path_factory):
         patch.syspath_prepend(str(folder))
         patch.setattr("poker_env.players.cfr.load_checkpoint", functools.cache(load_checkpoint))  # a second each time
         for name, stakes in (("quickstart", ""), ("mine", "--game holdem --villain cfr ")):
-            options = (
-                SHORT.format(model=tiny_model_dir, out=f"runs/{name}") + " --variance_reduction none"
-            )  # no tables
-            command = f"--config recipes/configs/quickstart.yaml {stakes}{options}"
+            no_tables = "--variance_reduction none --probability_power 1"
+            options = f"{stakes}{SHORT.format(model=tiny_model_dir, out=f'runs/{name}')} {no_tables}"
+            command = f"--config recipes/configs/quickstart.yaml {options}"
             importlib.import_module("recipes.train").main(command.split())
         (folder / "runs" / "other").symlink_to("mine")
         for name, villain, judged in (("quickstart", "cfr:weak", "judged"), ("mine", "cfr", "mine_judged")):

@@ -21,6 +21,9 @@ from poker_env.language_model.tree_attention import Blocks, attending_in_blocks
 ROWS = 16
 """Texts forwarded together."""
 
+COMPARED = 32
+"""Tokens of each text that a shortcut is tried on, the last one among them; what is wrong before shows there, too."""
+
 CHECKPOINTING = (
     "is_activation_checkpointing"
     if hasattr(PreTrainedModel, "is_activation_checkpointing")
@@ -147,16 +150,17 @@ def _logits(
 def _tree_and_rows(
     forward: Callable[..., torch.Tensor], model: PreTrainedModel, length: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits at all tokens of two texts, one shorter, that share their first half: as a tree, and each by itself."""
+    """Logits at some tokens of two texts, one shorter, that share their first half: as a tree, and each by itself."""
     shared = length // 2
     first, second = some_texts(model, 2, length)
     tree = TokenTree()
     start = tree.add(-1, first[:shared])
     leaves = [tree.add(start, first[shared:]), tree.add(start, second[shared : max(shared + 1, length - 1)])]
     paths = [tree.path(leaf) for leaf in leaves]
-    nodes = [node for path in paths for node in path]
+    places = [torch.linspace(0, len(path) - 1, COMPARED).round().int().unique().tolist() for path in paths]
+    nodes = [path[place] for path, own in zip(paths, places, strict=True) for place in own]
     plain = [
-        _logits(model, model, {"input_ids": torch.tensor([tree.tokens(path)], device=model.device)}, range(len(path)))
-        for path in paths
+        _logits(model, model, {"input_ids": torch.tensor([tree.tokens(path)], device=model.device)}, own)
+        for path, own in zip(paths, places, strict=True)
     ]
     return forward(model, tree, nodes, model), torch.cat([logits[0] for logits in plain])

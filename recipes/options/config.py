@@ -165,6 +165,9 @@ class ExploitConfig(GRPOConfig):
             "the policy gradient; with 0.5 what was given up too early comes back; the best play stays the same"
         },
     )
+    lifted_after: int = field(
+        default=0, metadata={"help": "epochs before probability_power counts; until then it is the policy gradient"}
+    )
     rows_per_epoch: int | None = field(
         default=None,
         metadata={
@@ -305,6 +308,10 @@ class ExploitConfig(GRPOConfig):
         if self.entropy_schedule == "geometric":
             return float(self.entropy_coef ** (1 - done) * end**done)
         return self.entropy_coef + (end - self.entropy_coef) * done
+
+    def probability_power_at(self, epoch: int) -> float:
+        """The power of probabilities in an epoch's gradient, counted from 0."""
+        return self.probability_power if epoch >= self.lifted_after else 1.0
 
     def soft_at(self, epoch: int) -> bool:
         """Whether an epoch's steps, counted from 0, are soft."""

@@ -44,11 +44,7 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
             "variance_reduction all_action has answers that weigh less than one: they have no "
             f"importance_sampling_level {values['importance_sampling_level']}, leave one out"
         )
-    if values["probability_power"] < 1 and "all_action" not in values["variance_reduction"]:
-        raise UserError(
-            f"probability_power {values['probability_power']} takes what every action wins: add all_action to "
-            "variance_reduction, or leave it out"
-        )
+    check_lifted(values)
     if values["soft_after"] is not None:
         check_soft(values, defaults)
     if values["loss_type"] == "cispo":
@@ -72,6 +68,23 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
         refuse_vllm(values, defaults, "use_vllm")
 
 
+def check_lifted(values: Mapping[str, Any]) -> None:
+    """Raise `UserError` for what `probability_power` takes and doesn't have, or an epoch that it can't begin with."""
+    power, after, epochs = (values[name] for name in ("probability_power", "lifted_after", "num_epochs"))
+    if power == 1:
+        if after:
+            raise UserError(
+                f"lifted_after {after} does nothing with probability_power 1.0: give a power below 1, or 0"
+            )
+    elif "all_action" not in values["variance_reduction"]:
+        raise UserError(
+            f"probability_power {power} takes what every action wins: add all_action to variance_reduction, or set "
+            "probability_power to 1"
+        )
+    if not 0 <= after < epochs:
+        raise UserError(f"lifted_after {after}: give one of the {epochs} epochs, counted from 0")
+
+
 def check_soft(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     """Raise `UserError` for what `soft_after` takes and doesn't have, or has no use for."""
     after, epochs = values["soft_after"], values["num_epochs"]
@@ -80,10 +93,10 @@ def check_soft(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
             f"soft_after {after} takes what every action wins: add all_action to variance_reduction, or set "
             "soft_after to none"
         )
-    if after == 0 and values["probability_power"] < 1:
+    if values["probability_power"] < 1 and after <= values["lifted_after"]:
         raise UserError(
-            f"probability_power {values['probability_power']} does nothing with soft_after 0, whose steps are no "
-            "gradients: leave one of them out"
+            f"probability_power {values['probability_power']} does nothing with soft_after {after}, whose steps are "
+            "no gradients: leave one of them out"
         )
     if not 0 <= after < epochs:
         raise UserError(f"soft_after {after}: give one of the {epochs} epochs, counted from 0")

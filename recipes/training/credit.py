@@ -67,11 +67,12 @@ class Crediting:
             rows = decision_rows(hands, returns, baselines)
             return Credited([[row] for row in rows], starts, None)
         temperature = self._config.entropy_coef_at(epoch) if self._config.soft_at(epoch) else None
+        power = self._config.probability_power_at(epoch)
         decisions: list[DecisionRows] = []
         credits = self._luck.credits(hands, hero)
         for hand, credit, own, baseline in zip(hands, credits, returns, baselines, strict=True):
             given = decision_rows([hand], [self._luck.returns(own, hand, credit)], baseline[None])
-            decisions += self._luck.decisions(hand, credit, given, hero, temperature)
+            decisions += self._luck.decisions(hand, credit, given, hero, temperature, power)
         return Credited(decisions, starts, self._luck.scores(hands, credits))
 
     def _rewards_of(self, hand: Hand) -> FloatArray:
@@ -126,7 +127,6 @@ class LuckRemover:
         self._n_rewards = len(specs)
         self._rewarded = sum(specs[index].weight / scale for index, scale in self._scales.items())
         """What a chip is worth."""
-        self._power = config.probability_power
         self._thinking = config.thinking
         self._assigner: CreditAssigner | None = None
         if not self._scales:
@@ -190,21 +190,31 @@ class LuckRemover:
         given: Sequence[Row],
         hero: ModelPlayer,
         temperature: float | None = None,
+        power: float = 1.0,
     ) -> list[list[Row]]:
         """Each decision's rows, with the all-action gradient: the one `given`, then those of the menu's answers.
 
-        With a `temperature`, in rewards, these take a `soft_step`.
+        With a `temperature`, in rewards, these take a `soft_step`; with a `power` below 1 they are `lifted`.
         """
         if not self.switches.all_action:
             return [[row] for row in given]
         assert isinstance(hero, LLMPlayer)  # see `check_thinking`
         return [
-            [replace(row, decisions=0, texts=0), *self._menu(decision.answer, own.actions, row, hero, temperature)]
+            [
+                replace(row, decisions=0, texts=0),
+                *self._menu(decision.answer, own.actions, row, hero, temperature, power),
+            ]
             for decision, own, row in zip(hand.hero_decisions, credit.decisions, given, strict=True)
         ]
 
     def _menu(
-        self, answer: Answer, chips: Sequence[float], given: Row, hero: LLMPlayer, temperature: float | None
+        self,
+        answer: Answer,
+        chips: Sequence[float],
+        given: Row,
+        hero: LLMPlayer,
+        temperature: float | None,
+        power: float,
     ) -> Iterator[Row]:
         """A decision's rows of the menu's answers, in all spellings; `chips` is each action's share of the credit.
 
@@ -213,8 +223,8 @@ class LuckRemover:
         """
         if temperature is not None:
             chips = soft_step(answer.probabilities, chips, temperature / self._rewarded)
-        elif self._power < 1:
-            chips = lifted(answer.probabilities, chips, self._power)
+        elif power < 1:
+            chips = lifted(answer.probabilities, chips, power)
         illegal = np.zeros(self._n_rewards)
         if not answer.completion_ids:
             illegal = np.array(given.credit) / max(1 - sum(answer.probabilities), sys.float_info.epsilon)
@@ -230,7 +240,7 @@ class LuckRemover:
                 own = each.probability
                 if own > 0:
                     share_of_credit, logps = (credit * own / probability).tolist(), map(math.log, each.chances)
-                    stands_for = own if temperature is None and self._power == 1 else max(own, LEAST_DECISIONS)
+                    stands_for = own if temperature is None and power == 1 else max(own, LEAST_DECISIONS)
                     yield Row(given.prompt_ids, each.ids, tuple(share_of_credit), stands_for, logps=tuple(logps))
 
     def _assigner_for(self, hero: ModelPlayer) -> CreditAssigner:

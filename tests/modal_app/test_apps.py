@@ -49,6 +49,7 @@ def test_the_image_has_what_training_needs_in_the_versions_of_here():
     assert {"torch", "trl", "open_spiel", "numba"} < {requirement.partition("==")[0] for requirement in pinned()}
 
 
+@pytest.mark.slow
 def test_solving_and_judging(cloud, tmp_path):
     """An opponent solved on Modal CPUs is judged there, on CPUs and on a GPU, and what is wrong costs no GPU."""
     cloud.modal("run", "modal_app/solve.py", "--game", "kuhn", "--iterations", "5", "--output", "weak", "--cores", "2")

@@ -9,7 +9,7 @@ from fake_hub import FakeHub, running_hub
 
 @pytest.fixture(scope="module", autouse=True)
 def drawn() -> Iterator[Callable[[pytest.MonkeyPatch], None]]:
-    """Reports have blank charts, as drawing takes seconds; what it yields has them drawn in a test after all."""
+    """Charts are blank, as drawing takes seconds; what it yields has them drawn in a test after all."""
     with undrawn_charts() as draw:
         yield draw
 

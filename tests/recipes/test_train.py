@@ -52,9 +52,11 @@ def adapter(folder):
 
 
 @pytest.fixture(scope="module")
-def finished_run(tiny_model_dir, tmp_path_factory):
+def finished_run(tiny_model_dir, tmp_path_factory, drawn):
     output_dir = tmp_path_factory.mktemp("run")
-    main(arguments(tiny_model_dir, output_dir))
+    with pytest.MonkeyPatch.context() as patch:
+        drawn(patch)
+        main(arguments(tiny_model_dir, output_dir))
     return output_dir
 
 
@@ -72,7 +74,7 @@ def test_a_run_leaves_everything_it_promises(finished_run, tiny_model_dir):
     for folder in ("evaluation_before", "evaluation"):
         results = json.loads((finished_run / folder / "results.json").read_text())
         assert (results["game"], results["villain"], results["hands"]) == ("kuhn", "cfr", 20)
-    assert (finished_run / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert len((finished_run / "learning_curve.png").read_bytes()) > 10_000
     assert not list(finished_run.rglob("*.tmp*"))
 
 

@@ -149,6 +149,13 @@ def test_the_entropy_bonus_may_fall_by_the_same_factor_each_epoch():
     assert [config.entropy_coef_at(epoch) for epoch in range(4)] == pytest.approx([0.8, 0.4, 0.2, 0.1])
 
 
+def test_probabilities_may_be_lifted_from_some_epoch_on():
+    game = {"game": "kuhn", "variance_reduction": ["all_action"], "num_epochs": 4, "probability_power": 0.5}
+    config = ExploitConfig(lifted_after=2, **game)
+    assert [config.probability_power_at(epoch) for epoch in range(4)] == [1, 1, 0.5, 0.5]
+    assert [ExploitConfig(**game).probability_power_at(epoch) for epoch in range(2)] == [0.5, 0.5]
+
+
 @pytest.mark.parametrize(
     "options",
     [

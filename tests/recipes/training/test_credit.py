@@ -14,11 +14,12 @@ from poker_env.players.llm import LLMPlayer
 from poker_env.state import HandState
 from poker_env.table import play
 from recipes.options.config import parse_config
-from recipes.training.credit import LuckRemover, decision_rows
+from recipes.training.credit import Crediting, LuckRemover, decision_rows
 from recipes.training.returns import discounted_returns
 from recipes.training.rows import merge
 
 SOFT = ("--variance_reduction", "all_action", "--soft_after", "0")
+LIFTED = ("--variance_reduction", "all_action", "--probability_power", "0.5")
 EVERYTHING = ("chance", "range", "villain", "hero", "baseline", "all_action")
 
 
@@ -77,12 +78,11 @@ def gradient(model, rows):
     return flat @ np.random.default_rng(0).standard_normal((flat.size, 12))
 
 
+@pytest.mark.slow  # test_all_action.py compares exact gradients
 @pytest.mark.parametrize(
     ("switches", "rewards"),
-    [
-        pytest.param(("range", "baseline"), ["chips"], marks=pytest.mark.slow, id="range and baseline"),
-        pytest.param(EVERYTHING, ["chips", "illegal"], id="everything"),
-    ],
+    [(("range", "baseline"), ["chips"]), (EVERYTHING, ["chips", "illegal"])],
+    ids=["range and baseline", "everything"],
 )
 def test_the_mean_gradient_of_kuhn_stays(hero_parts, tiny_model_dir, tmp_path, switches, rewards):
     config = make_config(tiny_model_dir, tmp_path, *switches, options=("--game", "kuhn", "--rewards", *rewards))
@@ -132,6 +132,25 @@ def test_the_menus_probabilities_are_those_of_the_answers_sampled(hero_parts, ti
     assert max(map(sum, expected.values())) > 0.02
 
 
+def test_each_epoch_is_credited_by_its_own_power_of_probabilities(hero_parts, tiny_model_dir, tmp_path):
+    """Two epochs lifted from the second one on are those of runs that are never lifted, and always."""
+    game = ("--game", "leduc", "--villain", "cfr:weak", "--rewards", "chips", "--num_epochs", "2")
+
+    def crediting(*power):
+        config = make_config(tiny_model_dir, tmp_path, "range", "all_action", options=(*game, *power))
+        return config, Crediting(config, make_player(config.villain, config.make_game()))
+
+    config, later = crediting("--probability_power", "0.5", "--lifted_after", "1")
+    hero = LLMPlayer(*hero_parts, config.poker(), answers=later.answers)
+    villain = make_player(config.villain, config.make_game())
+    hands = play(config.make_game(), make_deals(config.make_game(), 8, 3), hero, villain)
+    credited = [later.credited(hands, hero, epoch).decisions for epoch in range(2)]
+    for epoch, power in enumerate(("1", "0.5")):
+        _, steady = crediting("--probability_power", power)
+        assert credited[epoch] == steady.credited(hands, hero, epoch).decisions
+    assert credited[0] != credited[1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -140,9 +159,16 @@ def test_the_menus_probabilities_are_those_of_the_answers_sampled(hero_parts, ti
         (("--variance_reduction", "all_action", "--scale_rewards", "batch"), "set scale_rewards to none"),
         (("--soft_after", "0", "--entropy_coef", "1"), "soft_after 0 .* add all_action .* or set soft_after to none"),
         (("--probability_power", "0.5"), "probability_power 0.5 takes what every action wins: add all_action"),
+        (("--lifted_after", "3"), "lifted_after 3 does nothing with probability_power 1.0"),
+        ((*LIFTED, "--lifted_after", "9", "--num_epochs", "9"), "lifted_after 9: give one of the 9 epochs"),
+        ((*LIFTED, "--lifted_after", "-1"), "lifted_after -1: give one of the"),
         (
             (*SOFT, "--entropy_coef", "1", "--probability_power", "0.5"),
             "probability_power 0.5 does nothing with soft_af",
+        ),
+        (
+            (*LIFTED, "--entropy_coef", "1", "--soft_after", "2", "--lifted_after", "2", "--num_epochs", "9"),
+            "probability_power 0.5 does nothing with soft_after 2",
         ),
         ((*SOFT, "--entropy_coef", "0"), "entropy_coef 0.0: with soft_after it is a temperature"),
         ((*SOFT, "--entropy_coef", "1", "--entropy_coef_end", "0"), "entropy_coef_end 0.0: with soft_after"),

@@ -12,15 +12,16 @@ from recipes.train import main as train
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = [
-    *("--game", "kuhn", "--villain", "cfr:weak", "--dtype", "float32", "--num_epochs", "2", "--eval_hands", "10"),
-    *("--episodes_per_epoch", "40", "--per_device_train_batch_size", "4", "--warm_start_player", "villain"),
-    *("--warm_start_hands", "50", "--warm_start_steps", "3", "--entropy_coef", "0.1", "--beta", "0.1"),
+    *("--game", "kuhn", "--villain", "cfr:weak", "--dtype", "float32", "--num_epochs", "2", "--eval_hands", "4"),
+    *("--episodes_per_epoch", "20", "--per_device_train_batch_size", "4", "--warm_start_player", "villain"),
+    *("--warm_start_hands", "30", "--warm_start_steps", "2", "--entropy_coef", "0.1", "--beta", "0.1"),
 ]
 MENU = ["--variance_reduction", "range", "villain", "hero", "baseline", "all_action"]
 PLAIN = ["--updates_per_epoch", "2", "--num_iterations", "2"]
 
 
-@pytest.mark.parametrize("options", [MENU, pytest.param(PLAIN, marks=pytest.mark.slow)], ids=["all_action", "plain"])
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [MENU, PLAIN], ids=["all_action", "plain"])
 def test_training_elsewhere_is_training_here(tiny_model_dir, tmp_path, options):
     """The runs are judged by answers sampled token by token, so that the first plays so, too."""
     runs = [tmp_path / "elsewhere", tmp_path / "here"]

@@ -136,7 +136,7 @@ def test_a_resumed_run_meets_the_same_villain(tiny_model_dir, tmp_path):
     options = ("--villain", "{cfr: 0.5, self: 0.5}", "--eval_villain", "cfr", "--eval_hands", "0")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     main(arguments(tiny_model_dir, whole, *options, epochs=4))
-    main(arguments(tiny_model_dir, cut, *options, epochs=4))
+    shutil.copytree(whole, cut)
     lines = (cut / "metrics.jsonl").read_text().splitlines(keepends=True)
     (cut / "metrics.jsonl").write_text("".join(lines[:3]))
     for name in ("final", "epoch_004", "checkpoint-4"):

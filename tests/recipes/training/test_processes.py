@@ -48,11 +48,6 @@ QUICK = {
         "batch": 8,
         "decisions": made_up_decisions(0, 50, menus=False),
     },
-    "menus, several updates": {
-        "options": {"rows_per_epoch": 48, "updates_per_epoch": 3, **MENUS},
-        "batch": 8,
-        "decisions": made_up_decisions(1, 20, menus=True),
-    },
     "more rows than there is room for, a prompt split": {
         "options": {"rows_per_epoch": 24, "num_epochs": 1, **MENUS},
         "batch": 4,
@@ -64,16 +59,21 @@ QUICK = {
         "batch": 2,
         "decisions": made_up_decisions(4, 1, menus=True),
     },
+    "five deals of Kuhn": {"options": {"episodes_per_epoch": 5, "entropy_coef": 0.1, **KUHN}, "batch": 2},
+    "all actions in Kuhn": {"options": {"episodes_per_epoch": 45, **MENUS, **KUHN}, "batch": 8},
+}
+SLOW = {
     "a prompt that fits in no process": {
         "options": {"rows_per_epoch": 6, "num_epochs": 1, **MENUS},
         "batch": 2,
         "split": True,
         "decisions": made_up_decisions(1, 1, menus=True),
     },
-    "five deals of Kuhn": {"options": {"episodes_per_epoch": 5, "entropy_coef": 0.1, **KUHN}, "batch": 2},
-    "all actions in Kuhn": {"options": {"episodes_per_epoch": 45, **MENUS, **KUHN}, "batch": 8},
-}
-SLOW = {
+    "menus, several updates": {
+        "options": {"rows_per_epoch": 48, "updates_per_epoch": 3, **MENUS},
+        "batch": 8,
+        "decisions": made_up_decisions(1, 20, menus=True),
+    },
     "cispo": {
         "options": {"rows_per_epoch": 64, "loss_type": "cispo", "updates_per_epoch": 2},
         "batch": 8,

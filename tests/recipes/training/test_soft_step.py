@@ -182,7 +182,6 @@ def test_an_improbable_answers_row_stands_for_something(tiny_model_dir, tmp_path
     (credit,) = remover.credits([hand], hero)
     given = [Row((5, 6), (), (0.0,)) for _ in hand.hero_decisions]
     for temperature, power, stand_for in ((0.3, 1.0, (1e-3, 1.0)), (None, 1.0, chances), (None, 0.5, (1e-3, 1.0))):
-        remover._power = power
-        for _, *rows in remover.decisions(hand, credit, given, hero, temperature):
+        for _, *rows in remover.decisions(hand, credit, given, hero, temperature, power):
             assert [row.decisions for row in rows] == pytest.approx(stand_for, rel=1e-6)
             assert (abs(rows[0].credit[0]) > 1e-6) == (stand_for != chances)
