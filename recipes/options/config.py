@@ -166,7 +166,8 @@ class ExploitConfig(GRPOConfig):
         },
     )
     lifted_after: int = field(
-        default=0, metadata={"help": "epochs before probability_power counts; until then it is the policy gradient"}
+        default=0,
+        metadata={"help": "for so many epochs it is the policy gradient; probability_power counts after them"},
     )
     rows_per_epoch: int | None = field(
         default=None,

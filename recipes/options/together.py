@@ -69,20 +69,18 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
 
 
 def check_lifted(values: Mapping[str, Any]) -> None:
-    """Raise `UserError` for what `probability_power` takes and doesn't have, or an epoch that it can't begin with."""
-    power, after, epochs = (values[name] for name in ("probability_power", "lifted_after", "num_epochs"))
+    """Raise `UserError` for what `probability_power` takes and doesn't have, or has no use for."""
+    power, after = values["probability_power"], values["lifted_after"]
     if power == 1:
         if after:
             raise UserError(
-                f"lifted_after {after} does nothing with probability_power 1.0: give a power below 1, or 0"
+                f"lifted_after {after} does nothing with probability_power 1.0: give a power below 1, or set it to 0"
             )
     elif "all_action" not in values["variance_reduction"]:
         raise UserError(
             f"probability_power {power} takes what every action wins: add all_action to variance_reduction, or set "
             "probability_power to 1"
         )
-    if not 0 <= after < epochs:
-        raise UserError(f"lifted_after {after}: give one of the {epochs} epochs, counted from 0")
 
 
 def check_soft(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

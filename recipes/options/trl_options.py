@@ -271,7 +271,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
         (
             *("eval_hands", "show_hands", "exact_eval_every", "learning_rate", "warm_start_learning_rate"),
             *("warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "beta", "epsilon", "epsilon_high"),
-            *("delta", "entropy_coef"),
+            *("delta", "entropy_coef", "lifted_after"),
         ),
         (0, math.inf),
     ),
