@@ -44,7 +44,9 @@ STAND_INS = {
     "NAME.yaml": "balanced.yaml",
     "FILE": "mine.npz",
     "SEED": "1",
-    "llm:ADAPTER": "llm:runs/quickstart/final",
+    "llm:ADAPTER": "llm:runs/mine/final",
+    "HERO": "tag",
+    "VILLAIN": "tag",
 }
 """What the documents leave to the reader, where it has to be one of a few."""
 
@@ -94,6 +96,15 @@ RULES = {
     r".*recipes/train\.py --config \S+small_model.yaml": Not("needs what the study makes"),
     r"accelerate launch recipes/train\.py --config recipes/configs/quickstart\.yaml$": Not("`world` begins with it"),
     r".*recipes/train\.py .*--rewards .*my_rewards": Run(SHORT),
+    r".*recipes/train\.py .*--villain cfr:\w+\.pt": Not(
+        "needs a network; tests/poker_env/players/test_network_player.py"
+    ),
+    r".*recipes/train\.py .*--adapter \S*(WARM_START|warm_start)": Not(
+        "goes on from what another run made; tests/recipes/test_train.py"
+    ),
+    r"python recipes/evaluate\.py .*--advice WHAT": Not(
+        "needs an adapter that is told something; tests/recipes/training/test_advised.py"
+    ),
     r".*recipes/train\.py .*--push_to_hub": Not("needs a Hub token; tests/recipes/test_push.py, on a fake of the Hub"),
     r".*recipes/train\.py --config": Run(SHORT, slow=True),
     r"accelerate launch recipes/train\.py$": Not("means the one with --config beside it"),
@@ -104,6 +115,7 @@ RULES = {
         "over the network; tests/recipes/test_evaluate_service.py, on fakes of the services"
     ),
     r"python recipes/\w+\.py .*cfr:\w+\.pt": Not("needs a network; tests/poker_env/players/test_network_player.py"),
+    r"python recipes/evaluate\.py .*llm:shipped/kuhn": Run("--hands 4 --capture none", slow=True),
     r"python recipes/evaluate\.py tournament": Run("--hands 4 --output {out}"),
     r"python recipes/evaluate\.py .*--compare": Run("--hands 4 --capture none --charts played"),
     r"python recipes/evaluate\.py .*(lbr:|\+river)": Run("--hands 4", slow=True),
