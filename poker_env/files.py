@@ -74,13 +74,12 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        hold(handle)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise UserError(f"another process is at work in {folder}: let it end, or name another folder") from error
-    except OSError:  # of a file system that has no locks
-        pass
-    try:
+        try:
+            hold(handle)
+        except BlockingIOError as error:
+            raise UserError(f"another process is at work in {folder}: let it end, or name another folder") from error
+        except OSError:  # of a file system that has no locks
+            pass
         yield
     finally:
         os.close(handle)

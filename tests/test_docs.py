@@ -96,9 +96,7 @@ RULES = {
     r".*recipes/train\.py --config \S+small_model.yaml": Not("needs what the study makes"),
     r"accelerate launch recipes/train\.py --config recipes/configs/quickstart\.yaml$": Not("`world` begins with it"),
     r".*recipes/train\.py .*--rewards .*my_rewards": Run(SHORT),
-    r".*recipes/train\.py .*--villain cfr:\w+\.pt": Not(
-        "needs a network; tests/poker_env/players/test_network_player.py"
-    ),
+    r".* recipes/\w+\.py .*cfr:\w+\.pt": Not("needs a network; tests/poker_env/players/test_network_player.py"),
     r".*recipes/train\.py .*--adapter \S*(WARM_START|warm_start)": Not(
         "goes on from what another run made; tests/recipes/test_train.py"
     ),
@@ -114,7 +112,6 @@ RULES = {
     r"python recipes/evaluate\.py .*--villain (slumbot|gtowizard)": Not(
         "over the network; tests/recipes/test_evaluate_service.py, on fakes of the services"
     ),
-    r"python recipes/\w+\.py .*cfr:\w+\.pt": Not("needs a network; tests/poker_env/players/test_network_player.py"),
     r"python recipes/evaluate\.py .*llm:shipped/kuhn": Run("--hands 4 --capture none", slow=True),
     r"python recipes/evaluate\.py tournament": Run("--hands 4 --output {out}"),
     r"python recipes/evaluate\.py .*--compare": Run("--hands 4 --capture none --charts played"),

@@ -71,12 +71,11 @@ def check_together(values: Mapping[str, Any], defaults: Mapping[str, Any], world
 def check_lifted(values: Mapping[str, Any]) -> None:
     """Raise `UserError` for what `probability_power` takes and doesn't have, or has no use for."""
     power, after = values["probability_power"], values["lifted_after"]
-    if power == 1:
-        if after:
-            raise UserError(
-                f"lifted_after {after} does nothing with probability_power 1.0: give a power below 1, or set it to 0"
-            )
-    elif "all_action" not in values["variance_reduction"]:
+    if power == 1 and after:
+        raise UserError(
+            f"lifted_after {after} does nothing with probability_power 1.0: give a power below 1, or set it to 0"
+        )
+    if power < 1 and "all_action" not in values["variance_reduction"]:
         raise UserError(
             f"probability_power {power} takes what every action wins: add all_action to variance_reduction, or set "
             "probability_power to 1"

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,24 +14,33 @@ BLANK = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
 )
 """A PNG of one pixel."""
-CHARTS = ("winnings_chart", "pot_size_chart", "action_mix_chart", "preflop_chart")
+
+
+def blank_curve(run: Path, *args: object) -> None:
+    """In place of a run's learning curve."""
+    (run / "learning_curve.png").write_bytes(BLANK)
+
+
+BLANKS = {
+    (watcher, "plot_learning_curve"): blank_curve,
+    **{
+        (page, name): lambda *args: BLANK
+        for name in ("winnings_chart", "pot_size_chart", "action_mix_chart", "preflop_chart")
+    },
+}
+"""What is called instead, by the module that calls it and the name."""
 
 
 @contextmanager
 def undrawn_charts() -> Iterator[Callable[[pytest.MonkeyPatch], None]]:
     """Within it charts are blank; what it gives has them drawn as long as a test's own patches last."""
-    drawn = {name: getattr(page, name) for name in CHARTS}
-    plot = watcher.plot_learning_curve
+    drawn = {(module, name): getattr(module, name) for module, name in BLANKS}
 
     def draw(patch: pytest.MonkeyPatch) -> None:
-        for name in CHARTS:
-            patch.setattr(page, name, drawn[name])
-        patch.setattr(watcher, "plot_learning_curve", plot)
+        for place, function in drawn.items():
+            patch.setattr(*place, function)
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in CHARTS:
-            patch.setattr(page, name, lambda *args: BLANK)
-        patch.setattr(
-            watcher, "plot_learning_curve", lambda run, *args: (run / "learning_curve.png").write_bytes(BLANK)
-        )
+        for place, blank in BLANKS.items():
+            patch.setattr(*place, blank)
         yield draw

@@ -74,7 +74,8 @@ def test_a_run_leaves_everything_it_promises(finished_run, tiny_model_dir):
     for folder in ("evaluation_before", "evaluation"):
         results = json.loads((finished_run / folder / "results.json").read_text())
         assert (results["game"], results["villain"], results["hands"]) == ("kuhn", "cfr", 20)
-    assert len((finished_run / "learning_curve.png").read_bytes()) > 10_000
+    picture = (finished_run / "learning_curve.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
     assert not list(finished_run.rglob("*.tmp*"))
 
 

@@ -12,9 +12,9 @@ from recipes.train import main as train
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = [
-    *("--game", "kuhn", "--villain", "cfr:weak", "--dtype", "float32", "--num_epochs", "2", "--eval_hands", "4"),
-    *("--episodes_per_epoch", "20", "--per_device_train_batch_size", "4", "--warm_start_player", "villain"),
-    *("--warm_start_hands", "30", "--warm_start_steps", "2", "--entropy_coef", "0.1", "--beta", "0.1"),
+    *("--game", "kuhn", "--villain", "cfr:weak", "--dtype", "float32", "--num_epochs", "2", "--eval_hands", "10"),
+    *("--episodes_per_epoch", "40", "--per_device_train_batch_size", "4", "--warm_start_player", "villain"),
+    *("--warm_start_hands", "50", "--warm_start_steps", "3", "--entropy_coef", "0.1", "--beta", "0.1"),
 ]
 MENU = ["--variance_reduction", "range", "villain", "hero", "baseline", "all_action"]
 PLAIN = ["--updates_per_epoch", "2", "--num_iterations", "2"]
