@@ -25,11 +25,15 @@ GAME_HELP = (
 """Of `--game` where `poker_env.player_specs.game_of` says what is meant without it."""
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults beside the options, and the lines of a script's docstring, commands among them, as they are."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are `UserError`s, and whose help shows the defaults."""
 
     def __init__(self, description: str | None) -> None:
-        super().__init__(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        super().__init__(description=description, formatter_class=_Help)
 
     def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
         """As any parser's, with the home folder in the place of a path's `~`."""

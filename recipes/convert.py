@@ -13,8 +13,8 @@
 `merge` adds the adapter to its base model's weights: the folder loads with transformers alone, and plays as
 `llm:merged`. `dataset` writes hero's decisions of an evaluation as Parquet, for `datasets.load_dataset("decisions")`.
 `shrink` writes the adapter in bfloat16 and without a tokenizer, a player as before. `opponent` makes the player
-`cfr:mine.pt` of a checkpoint of github.com/jonrxu/pokerbot. `hands` makes records and a
-report of PHH files and PokerStars' texts. All write the whole folder or file, or nothing.
+`cfr:mine.pt` of a checkpoint of github.com/jonrxu/pokerbot. `hands` makes records and a report of PHH files and
+PokerStars' texts. All write the whole folder or file, or nothing.
 """
 
 from __future__ import annotations

@@ -25,6 +25,17 @@ def test_paths_may_begin_at_home(monkeypatch, tmp_path):
     assert (given.one, given.many, given.text) == (tmp_path / "a", [tmp_path / "b", Path("c")], "~")
 
 
+def test_help_has_the_lines_of_the_docstring_and_the_defaults(capsys):
+    parser = Parser("Does it.\n\n    python recipes/one.py --hands 3\n    python recipes/one.py list")
+    parser.add_argument("--hands", type=int, default=7, help="to play")
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "\nDoes it.\n\n    python recipes/one.py --hands 3\n    python recipes/one.py list\n" in said
+    assert "to play (default: 7)" in said
+
+
 @pytest.mark.parametrize(
     ("spec", "expanded"),
     [
