@@ -150,12 +150,17 @@ def test_the_quick_start(cloud, opponent, tiny_model_dir, tiny_config, tmp_path)
     ("options", "message"),
     [
         (["--gpu", "H1000"], "unknown GPU 'H1000': choose one of T4, L4"),
-        (["--num-epoch", "2"], "No such option"),
-        (["--num-epochs", "two"], "two"),
-        (["--resume"], "--run-name"),
         (["--config", "no/such.yaml"], "no/such.yaml"),
-        (["--push-to-hub", "me/poker"], "modal secret create huggingface-secret HF_TOKEN=hf_"),
-        (["--retries", "11"], "retries 11 must be 0 to 10"),
+        *(
+            pytest.param(options, message, marks=pytest.mark.slow)
+            for options, message in (
+                (["--num-epoch", "2"], "No such option"),
+                (["--num-epochs", "two"], "two"),
+                (["--resume"], "--run-name"),
+                (["--push-to-hub", "me/poker"], "modal secret create huggingface-secret HF_TOKEN=hf_"),
+                (["--retries", "11"], "retries 11 must be 0 to 10"),
+            )
+        ),
     ],
 )
 def test_mistakes_seen_from_here_start_no_container(cloud, options, message):

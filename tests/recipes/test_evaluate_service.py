@@ -104,14 +104,14 @@ def processes_killed(fake, folder, hands, every, kills):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
 
 
-@pytest.mark.parametrize("hands", [150, pytest.param(1000, marks=pytest.mark.slow)])
-def test_a_bad_network_and_kills(hands, tmp_path):
+@pytest.mark.parametrize(("hands", "kills"), [(100, 1), pytest.param(1000, 2, marks=pytest.mark.slow)])
+def test_a_bad_network_and_kills(hands, kills, tmp_path):
     """Of what the service dealt everything is counted once, with its payoff, or said not to count."""
     rng = random.Random(3)
     kinds = ("unheard", "mute", "half", "garbage", "html", "slow", "busy")
     fake = FakeSlumbot(4, lambda number: rng.choice(kinds) if rng.random() < 0.02 else None)
     with running(fake.server):
-        processes_killed(fake, tmp_path, hands, hands // 3, 2)
+        processes_killed(fake, tmp_path, hands, hands // 3, kills)
     record = json.loads((tmp_path / "results.json").read_text())
     journal = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()[1:]]
     counted = {event["hand"]: event["answer"] for event in journal if event.get("over")}

@@ -155,6 +155,7 @@ def test_charts_are_drawn_where_there_are_none(finished_run, tmp_path):
     assert all((folder / "evaluation" / name).read_bytes().startswith(b"\x89PNG") for name in CHARTS)
 
 
+@pytest.mark.slow
 def test_the_player_of_the_repository_answers_as_the_adapter_does(
     recipe, pushing, fake_hub, finished_run, tiny_model_dir, tmp_path
 ):

@@ -21,17 +21,18 @@ from recipes import evaluate, serve
 GAME = DEFAULTS["holdem"]
 
 
-def test_our_client_plays_a_thousand_hands_against_our_server(monkeypatch, tmp_path):
+@pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.slow)])
+def test_hands_of_our_client_are_those_of_our_server(count, monkeypatch, tmp_path):
     served = []
     with Server(Host(GAME, make_player("random", GAME), 1, served.append), "127.0.0.1", 0) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
         monkeypatch.setenv("SLUMBOT_URL", server.url)
-        match = ["--hero", "random", "--villain", "slumbot", "--hands", "1000", "--tables", "4"]
+        match = ["--hero", "random", "--villain", "slumbot", "--hands", str(count), "--tables", "4"]
         evaluate.main([*match, "--output", str(tmp_path)])
         server.shutdown()
     record = json.loads((tmp_path / "results.json").read_text())
     hands = list(read_hands(tmp_path / "hands.jsonl"))
-    assert record["service"] == {"url": server.url, "voided": 0, "disagreements": 0} and len(hands) == 1000
+    assert record["service"] == {"url": server.url, "voided": 0, "disagreements": 0} and len(hands) == count
 
     def told(hand):
         return hand.hole, hand.board, hand.hero_seat, hand.payoff, [decision.move for decision in hand.decisions]

@@ -105,6 +105,7 @@ def test_deep_cfr_makes_a_network_and_a_report(tmp_path, game, short_plans, caps
     assert (record["kind"], record["walks"], record["game"]) == ("deep_cfr", 20, str(make_game(game)))
 
 
+@pytest.mark.slow
 def test_a_killed_run_of_deep_cfr_goes_on_from_its_last_save(tmp_path, short_plans):
     output, run = tmp_path / "x.pt", tmp_path / "x.pt.run"
     options = ["--game", "leduc", "--algorithm", "deep_cfr", "--cores", "1", "--save_minutes", "0.002"]

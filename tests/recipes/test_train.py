@@ -193,12 +193,9 @@ def test_a_new_run_does_not_overwrite_an_old_one(finished_run, tiny_model_dir):
         main(arguments(tiny_model_dir, finished_run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "landmarks",
-    [
-        pytest.param(("checkpoint-1",), id="once"),
-        pytest.param(("checkpoint-1", "checkpoint-2/COMPLETE"), marks=pytest.mark.slow, id="twice"),
-    ],
+    "landmarks", [("checkpoint-1",), ("checkpoint-1", "checkpoint-2/COMPLETE")], ids=["once", "twice"]
 )
 def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(finished_run, tiny_model_dir, tmp_path, landmarks):
     """SIGKILL as soon as something new is on disk, again and again; `--resume` must give the same adapter."""
@@ -357,6 +354,7 @@ def test_mistakes_end_in_one_line(options, message, tiny_model_dir, tmp_path):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_script_exits_with_2_and_one_line(tmp_path):
     command = [sys.executable, "recipes/train.py", "--game", "omaha", "--output_dir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

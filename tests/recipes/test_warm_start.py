@@ -315,7 +315,7 @@ def test_the_same_seed_gives_the_same_adapter(tiny_model_dir, tmp_path):
     assert not all(np.array_equal(a[name], c[name]) for name in a)
 
 
-@pytest.mark.parametrize("spec", ["tag", "random", "lbr"])
+@pytest.mark.parametrize("spec", ["lbr", *(pytest.param(spec, marks=pytest.mark.slow) for spec in ("tag", "random"))])
 def test_any_player_can_be_imitated(tiny_model_dir, tmp_path, spec):
     more = ("--warm_start_player", spec, "--warm_start_hands", "20", "--warm_start_steps", "3", "--game", "holdem")
     main(arguments(tiny_model_dir, tmp_path, *more))

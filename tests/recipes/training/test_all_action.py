@@ -23,7 +23,7 @@ from recipes.training.rows import training_rows
 
 KUHN = make_game("kuhn")
 EVERYTHING = ("range", "villain", "hero", "baseline", "all_action")
-BLOCKS, HANDS = 40, 250
+BLOCKS, HANDS = 30, 250
 
 
 class WrongCritic(ExactCritic):

@@ -54,15 +54,15 @@ QUICK = {
         "split": True,
         "decisions": made_up_decisions(14, 40, menus=True),
     },
+    "five deals of Kuhn": {"options": {"episodes_per_epoch": 5, "entropy_coef": 0.1, **KUHN}, "batch": 2},
+}
+SLOW = {
     "a process without a row": {
         "options": {"rows_per_epoch": 8, "num_epochs": 1, **MENUS},
         "batch": 2,
         "decisions": made_up_decisions(4, 1, menus=True),
     },
-    "five deals of Kuhn": {"options": {"episodes_per_epoch": 5, "entropy_coef": 0.1, **KUHN}, "batch": 2},
     "all actions in Kuhn": {"options": {"episodes_per_epoch": 45, **MENUS, **KUHN}, "batch": 8},
-}
-SLOW = {
     "a prompt that fits in no process": {
         "options": {"rows_per_epoch": 6, "num_epochs": 1, **MENUS},
         "batch": 2,

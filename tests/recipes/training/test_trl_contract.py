@@ -93,13 +93,13 @@ def test_each_decisions_own_return_minus_the_mean_reaches_the_loss(tiny_model_di
 @pytest.mark.parametrize(
     "options",
     [
-        {},
-        {"per_device_train_batch_size": 1},
         {"loss_type": "cispo"},
         {"beta": 0.3},
-        {"importance_sampling_level": "sequence"},
-        {"entropy_coef": 0.5, "per_device_train_batch_size": 12},
         {"num_iterations": 2, "learning_rate": 0.0},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"per_device_train_batch_size": 1}, marks=pytest.mark.slow),
+        pytest.param({"importance_sampling_level": "sequence"}, marks=pytest.mark.slow),
+        pytest.param({"entropy_coef": 0.5, "per_device_train_batch_size": 12}, marks=pytest.mark.slow),
     ],
     ids=str,
 )
@@ -126,8 +126,7 @@ def test_several_updates_share_an_epochs_gradient_out(tiny_model_dir, tmp_path):
     assert_same_gradient(mean, whole.updates[0])
 
 
-@pytest.mark.parametrize("tokens", [1, 2, 3])
-@pytest.mark.parametrize("updates", [1, 3])
+@pytest.mark.parametrize(("tokens", "updates"), [(1, 3), (2, 1), (3, 3)])
 def test_rows_with_the_same_prompt_are_in_the_same_batch(tiny_model_dir, tmp_path, updates, tokens):
     """Else the entropy would be that of a part of the menu, and the prompt forwarded again for every part of it."""
     spread = {"rows_per_epoch": 48, "per_device_train_batch_size": 4, "updates_per_epoch": updates}
@@ -160,9 +159,9 @@ def test_rows_with_the_same_prompt_are_in_the_same_batch(tiny_model_dir, tmp_pat
     "options",
     [
         {},
-        {"baseline": "leave_one_out"},
-        {"scale_rewards": "batch"},
         {"baseline": "leave_one_out", "scale_rewards": "batch"},
+        pytest.param({"baseline": "leave_one_out"}, marks=pytest.mark.slow),
+        pytest.param({"scale_rewards": "batch"}, marks=pytest.mark.slow),
     ],
     ids=str,
 )
