@@ -120,7 +120,10 @@ def measure(options: argparse.Namespace) -> Figures:
 
 def compare(options: argparse.Namespace, model: str) -> Figures:
     """The hands of an epoch here and at another commit, which no rows to speak of are trained on."""
-    named = ["--adapter", model] if options.adapter else ["--model_name_or_path", model]
+    if options.adapter:  # an older commit may ask for its model, too
+        named = ["--adapter", model, "--model_name_or_path", PokerConfig.load(options.adapter).base_model]
+    else:
+        named = ["--model_name_or_path", model]
     found: Figures = {}
     for name, how in (("free", []), ("menu", ["--variance_reduction", "baseline", "all_action"])):
         sides = against.compare(options, [*_hands_of(options), *named, *how])

@@ -5,6 +5,8 @@ import argparse
 import pytest
 
 from poker_env.errors import UserError
+from poker_env.games import make_game
+from poker_env.players.poker_config import PokerConfig
 from recipes import bench
 from recipes.studies.speed import rollout
 from recipes.studies.speed.rollout import Asked, Played, Sitting, figures, play_ours, play_plain
@@ -79,6 +81,14 @@ def test_sides_are_compared_by_their_own_seconds(monkeypatch):
     assert found["hands, free"].ratio == 4
     assert asked[0][asked[0].index("--model_name_or_path") + 1] == "some/model"
     assert "all_action" in asked[1] and "all_action" not in asked[0]
+
+
+def test_both_commits_are_told_an_adapters_model(monkeypatch, tmp_path):
+    PokerConfig(make_game("holdem"), "base/model").save(tmp_path)
+    monkeypatch.setattr(rollout.against, "compare", lambda options, given: asked.append(given) or {})
+    asked = []
+    rollout.compare(argparse.Namespace(hands=16, seed=3, adapter=tmp_path, against="abc"), str(tmp_path))
+    assert all(f"--adapter {tmp_path} --model_name_or_path base/model" in " ".join(given) for given in asked)
 
 
 @pytest.mark.parametrize(
