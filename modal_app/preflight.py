@@ -86,7 +86,7 @@ def prepare_run(
         from recipes.options.early import check_early
 
         check_early(parsed, parsed.load_tokenizer())
-        rehearse(parsed.poker(), parsed.lora(), loading)
+        rehearse(parsed.poker(), parsed.lora, loading)
         model = model_of_config(parsed)
         estimated = {kind: seconds_of_epoch(parsed, model, kind) / parsed.episodes_per_epoch for kind in gpus}
     return {

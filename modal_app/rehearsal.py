@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,14 +27,18 @@ GPU_ATTENTION = ("flash", "flex", "kernels")
 """How attention's implementations begin that no CPU has."""
 
 
-def rehearse(poker: PokerConfig, lora: LoraConfig | None = None, options: Mapping[str, Any] | None = None) -> None:
+def rehearse(
+    poker: PokerConfig,
+    lora: Callable[[PreTrainedModel], LoraConfig] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> None:
     """Ask a model at the first decision of a hand: one answer, and how probable each one of the menu is.
 
     The tokenizer and the template are the model's own. The model is its architecture in full width with random weights
     and only as many layers as it has kinds of them: what goes wrong in an answer goes by architecture, vocabulary and
     template, not by what the weights say, and so it takes a minute and a few GB whatever the model's size, where the
-    whole one would take a container as large as itself. A `lora` adapter is put on it first; `options` are what
-    `from_pretrained` is given beside the model's name.
+    whole one would take a container as large as itself. The adapter that `lora` makes for it is put on it first;
+    `options` are what `from_pretrained` is given beside the model's name.
 
     Raises `UserError`, in one line, for whatever goes wrong.
     """
@@ -60,8 +63,9 @@ def rehearse(poker: PokerConfig, lora: LoraConfig | None = None, options: Mappin
         return
     model.generation_config = _generation_config(name, given) or model.generation_config
     if lora is not None:
-        with _told(f"no adapter on {lora.target_modules} can be put on model {name!r}"):
-            model = get_peft_model(model, copy.deepcopy(lora))  # which it changes
+        adapter = lora(model)
+        with _told(f"no adapter on {adapter.target_modules} can be put on model {name!r}"):
+            model = get_peft_model(model, adapter)
     observation = LiveHand(poker.game, make_deals(poker.game, 1, 0)[0]).observe()
     with _told(f"model {name!r} can't be asked a question"):
         player = model_player(model.eval(), tokenizer, replace(poker, advisor=None))  # advice may take minutes to make

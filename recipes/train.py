@@ -177,7 +177,7 @@ def make_trainer(
         # Dummies: the deals come from the rollout, which goes by the trainer's step.
         train_dataset=Dataset.from_dict({"prompt": [f"epoch {epoch}" for epoch in range(1, config.num_epochs + 1)]}),
         processing_class=tokenizer,
-        peft_config=None if isinstance(model, PeftModel) else config.lora(),
+        peft_config=None if isinstance(model, PeftModel) else config.lora(model),
         rollout_func=rollout,
         callbacks=list(callbacks),
         end_ids=model_player(model, tokenizer, config.poker()).end_ids,

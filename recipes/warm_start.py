@@ -242,7 +242,7 @@ class ImitationTrainer(FitsIntoMemory, SFTTrainer):
             train_dataset=Dataset.from_list([asdict(example) for example in examples]),
             data_collator=list,  # required; batches are `get_train_dataloader`'s
             processing_class=tokenizer,
-            peft_config=config.lora(),
+            peft_config=config.lora(model),
             callbacks=list(callbacks),
         )
         fuse(self.model)

@@ -109,7 +109,16 @@ class ExploitConfig(GRPOConfig):
     lora_r: int = field(default=16, metadata={"help": "rank of the LoRA adapter"})
     lora_alpha: int = field(default=32, metadata={"help": "its scale: alpha / r multiplies the adapter's output"})
     lora_dropout: float = field(default=0.0, metadata={"help": "its dropout"})
-    lora_target_modules: list[str] = field(default_factory=lambda: [ALL_LINEAR], metadata={"help": "its layers"})
+    lora_target_modules: list[str] = field(
+        default_factory=lambda: [ALL_LINEAR], metadata={"help": "the modules that it goes on"}
+    )
+    lora_depth: float = field(
+        default=1.0,
+        metadata={
+            "help": "share of the model's layers that have it, from the uppermost down; those below need no backward "
+            "pass and no memory for one"
+        },
+    )
 
     # Where hero starts
     adapter: str | None = field(
@@ -318,9 +327,10 @@ class ExploitConfig(GRPOConfig):
         """Whether an epoch's steps, counted from 0, are soft."""
         return self.soft_after is not None and epoch >= self.soft_after
 
-    def lora(self) -> LoraConfig:
-        """The adapter to put on the model."""
-        return lora_config(self.lora_r, self.lora_alpha, self.lora_dropout, self.lora_target_modules)
+    def lora(self, model: PreTrainedModel) -> LoraConfig:
+        """The adapter to put on a model."""
+        options = self.lora_r, self.lora_alpha, self.lora_dropout, self.lora_target_modules, self.lora_depth
+        return lora_config(model, *options)
 
     def model_dtype(self) -> torch.dtype:
         """What the model is loaded as; the adapter's weights are float32 all the same."""

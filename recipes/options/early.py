@@ -18,6 +18,7 @@ from poker_env.language_model.adapter import put_on
 from poker_env.language_model.skeleton import skeleton
 from poker_env.menu import longest_menu
 from poker_env.players.llm import LLMPlayer, model_player
+from recipes.options.adapter import layer_of, layers_without
 from recipes.options.config import ExploitConfig
 
 
@@ -76,8 +77,17 @@ def _check_adapter(config: ExploitConfig, model: PreTrainedModel) -> None:
     if config.adapter is not None:
         put_on(model, Path(config.adapter))
         return
-    with _refusals(f"lora_target_modules {', '.join(config.lora_target_modules)}"):
-        get_peft_model(model, config.lora())
+    bare = layers_without(model, config.lora_depth)
+    modules = f"lora_target_modules {', '.join(config.lora_target_modules)}"
+    with _refusals(f"{modules} with lora_depth {config.lora_depth}" if bare else modules):
+        adapted = get_peft_model(model, config.lora(model))
+    for name, weight in adapted.named_parameters():
+        # Experts that are parameters and no modules get one by their model's kind, wherever they are.
+        if weight.requires_grad and (layer := layer_of(name)) is not None and layer < bare:
+            raise UserError(
+                f"lora_depth {config.lora_depth} can't be had with {config.model_name_or_path}: peft puts the adapter "
+                f"on {name.partition('.lora_')[0]}, too; set it to 1"
+            )
 
 
 def _text(option: Any) -> str:

@@ -277,7 +277,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     ),
     **dict.fromkeys(
         (
-            *("gamma", "visits_power", "probability_power", "trained_share", "warm_start_floor"),
+            *("gamma", "visits_power", "probability_power", "trained_share", "warm_start_floor", "lora_depth"),
             *("adam_beta1", "adam_beta2", "lora_dropout"),
         ),
         (0, 1),
@@ -288,7 +288,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 BELOW = {"adam_beta1": 1, "adam_beta2": 1, "lora_dropout": 1}
 """What an option must be below."""
 
-ABOVE = {"temperature": 0, "delta": 0, "adam_epsilon": 0, "trained_share": 0}
+ABOVE = {"temperature": 0, "delta": 0, "adam_epsilon": 0, "trained_share": 0, "lora_depth": 0}
 """What an option must be above."""
 
 

@@ -38,7 +38,7 @@ def ask(folder, game="kuhn", lora=None, **options):
 
 @pytest.mark.parametrize("game", ["kuhn", "leduc", "holdem"])
 def test_a_model_that_can_be_trained_is_asked_without_a_word(model, game, capsys):
-    ask(model(), game, parse_config(["--lora_r", "4"]).lora())
+    ask(model(), game, parse_config(["--lora_r", "4", "--lora_depth", "0.5"]).lora)
     assert capsys.readouterr().out == ""
 
 
@@ -60,7 +60,7 @@ def test_what_only_an_answer_shows_is_told_in_one_line(model, template, config, 
 
 
 def test_an_adapter_that_fits_no_layer_is_told(model):
-    lora = parse_config(["--lora_target_modules", "c_attn"]).lora()
+    lora = parse_config(["--lora_target_modules", "c_attn"]).lora
     with pytest.raises(UserError, match=r"no adapter on .*c_attn.* can be put on model") as caught:
         ask(model(), lora=lora)
     assert "\n" not in str(caught.value)

@@ -188,4 +188,4 @@ def _model(config: ExploitConfig) -> Any:
     model = config.load_model()
     if config.adapter is not None:
         return load_adapter(model, Path(config.adapter), config.poker())
-    return get_peft_model(model, config.lora())
+    return get_peft_model(model, config.lora(model))

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from architectures import tiny
 from safetensors.torch import load_file, save_file
 
 from poker_env.errors import UserError
@@ -13,6 +14,7 @@ from poker_env.language_model.adapter import put_on
 from poker_env.language_model.loading import load_model, load_tokenizer
 from poker_env.players.llm import LLMPlayer, load_llm_player
 from recipes import train, warm_start
+from recipes.options.adapter import layer_of
 from recipes.options.config import parse_config
 from recipes.options.early import check_early
 from recipes.publishing.merge import merge
@@ -30,7 +32,8 @@ def adapter(tiny_model_dir, tmp_path_factory):
     from peft import get_peft_model
 
     config, folder = config_of(tiny_model_dir), tmp_path_factory.mktemp("adapter") / "adapter"
-    model = get_peft_model(load_model(str(tiny_model_dir)), config.lora())
+    model = load_model(str(tiny_model_dir))
+    model = get_peft_model(model, config.lora(model))
     save_adapter(folder, model, load_tokenizer(str(tiny_model_dir)), config.poker())
     return folder
 
@@ -51,6 +54,10 @@ def no_hands(monkeypatch):
     ("options", "message"),
     [
         (["--lora_target_modules", "wq", "wk"], "lora_target_modules wq, wk can't be had: Target modules"),
+        (
+            ["--lora_target_modules", "embed_tokens", "--lora_depth", "0.5"],
+            "embed_tokens with lora_depth 0.5 can't be",
+        ),
         (["--optim", "adamw_bnb_8bit"], "optim adamw_bnb_8bit can't be had: .*bitsandbytes"),
         (["--optim", "ademamix", "--optim_args", "alpha"], "optim ademamix, optim_args 'alpha' can't be had"),
         (["--lr_scheduler_type", "cosine_with_min_lr"], "lr_scheduler_type cosine_with_min_lr with {} can't be had"),
@@ -79,6 +86,36 @@ def test_a_refusal_comes_before_the_first_hand(
     arguments += ["--warm_start_player", "villain", "--output_dir", str(tmp_path / "run"), *options]
     with pytest.raises(UserError, match=message) as caught:
         script.main(arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_neox", "bloom", "mamba", "qwen2_moe", "gemma3", "gemma4_text"])
+def test_an_adapter_goes_as_deep_as_it_is_told(name, tiny_model_dir):
+    """Layers are called and counted in many ways; what is outside of them has none then."""
+    from peft import get_peft_model
+
+    def layers(depth, *modules):
+        model = tiny(name, "eager", **({} if name == "gemma3" else {"num_hidden_layers": 3, "n_layer": 3}))
+        count = model.config.get_text_config().num_hidden_layers
+        named = ["--lora_target_modules", *modules] if modules else []
+        options = config_of(tiny_model_dir, "--lora_depth", str(depth), *named)
+        adapted = get_peft_model(model, options.lora(model))
+        return count, {layer_of(weight) for weight, own in adapted.named_parameters() if own.requires_grad}
+
+    count, deep = layers(1.0)
+    assert deep >= set(range(count))
+    assert layers(0.6) == (count, set(range(1, count)))
+    assert layers(0.01) == (count, {count - 1})
+
+
+def test_experts_that_are_no_modules_are_not_left_out_in_silence(tiny_model_dir, tmp_path):
+    folder = shutil.copytree(tiny_model_dir, tmp_path / "model")
+    tokenizer = load_tokenizer(str(folder))
+    tiny("mixtral", "eager", vocab_size=len(tokenizer)).save_pretrained(folder)
+    check_early(config_of(folder), tokenizer)
+    said = r"lora_depth 0.5 can't be had with .*: peft puts the adapter on .*layers\.0\..*, too; set it to 1"
+    with pytest.raises(UserError, match=said) as caught:
+        check_early(config_of(folder, "--lora_depth", "0.5"), tokenizer)
     assert "\n" not in str(caught.value)
 
 
@@ -216,7 +253,7 @@ def test_how_a_model_is_loaded_and_asked_goes_with_its_adapter(tiny_model_dir, t
     model, tokenizer = config.load_model(), config.load_tokenizer()
     assert model.config._attn_implementation == "eager"
     tokenizer.chat_template = "{% if shout %}LOUD{% endif %}" + tokenizer.chat_template
-    save_adapter(tmp_path / "final", get_peft_model(model, config.lora()), tokenizer, config.poker())
+    save_adapter(tmp_path / "final", get_peft_model(model, config.lora(model)), tokenizer, config.poker())
     player = load_llm_player(str(tmp_path / "final"), make_game("kuhn"))
     assert player.model.config._attn_implementation == "eager"
     player = LLMPlayer(player.model, tokenizer, player.config)

@@ -116,6 +116,8 @@ ODD = [
     *[f"{option}: 1" for option in ("adam_beta1", "adam_beta2", "lora_dropout")],
     *[
         "lora_r: 0",
+        "lora_depth: 0",
+        "lora_depth: 1.01",
         "lora_alpha: -1",
         "temperature: 0",
         "temperature: -1",

@@ -127,6 +127,8 @@ def test_fewer_tokens_fit_into_less_memory(tiny_model_dir, tmp_path, monkeypatch
     each = memory.bytes_per_token(trainer.model)
     layers, width = trainer.model.config.num_hidden_layers, trainer.model.config.hidden_size
     assert each > 4 * 4 * layers * width  # a layer keeps more than its input
+    upper, _ = make(tiny_model_dir, tmp_path, rows_of([Row((5, 6), (7,), (1.0, 0.0))], 4), lora_depth=0.5)
+    assert memory.bytes_per_token(upper.model) < 0.7 * each
     found = []
     for free in (1e12, 300 * each / memory.SHARE, 1.0):
         monkeypatch.setattr(memory, "available_bytes", lambda device, free=free: free)

@@ -59,14 +59,16 @@ def menu_gradient(model, decisions):
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-def test_all_answers_of_a_decision_reach_the_loss_by_their_probability(tiny_model_dir, tmp_path):
+@pytest.mark.parametrize("depth", [1.0, 0.5])
+def test_all_answers_of_a_decision_reach_the_loss_by_their_probability(tiny_model_dir, tmp_path, depth):
     def decision(given, credit, p):
         menu = [Row(*A, credit=(0.7, 0.0), decisions=p), Row(*D, credit=(-0.7, 0.0), decisions=1 - p)]
         return [Row(*given, credit=credit, decisions=0 if given in (A, D) else 1), *menu]
 
     decisions = [decision(A, (1.0, 0.0), 0.3), decision(D, (0.2, 1.0), 0.1), decision(B, (-1.0, 0.0), 0.25)]
-    trainer, found = make(tiny_model_dir, tmp_path, merged(6, decisions), rows_per_epoch=6)
+    trainer, found = make(tiny_model_dir, tmp_path, merged(6, decisions), rows_per_epoch=6, lora_depth=depth)
     expected = menu_gradient(trainer.model, decisions)
+    assert len(expected) == 2 * 7 * (2 if depth == 1 else 1)  # matrices of the model's two layers, or of the upper one
     trainer.train()
     assert_same_gradient(found.updates[0], expected)
 
