@@ -166,7 +166,7 @@ def legal_everywhere(tokenizer, answer, eos=None, style="compact"):
             assert all(decision.answer.probabilities[1] == pytest.approx(1, abs=1e-6) for decision in decisions)
 
 
-@pytest.mark.parametrize(("style", "end"), zip(STYLES, ["<|end|>", "<|pad|>", "<|unknown|>"], strict=True))
+@pytest.mark.parametrize(("style", "end"), list(zip(STYLES, ["<|end|>", "<|pad|>", "<|unknown|>"], strict=True)))
 def test_a_legal_answer_is_legal_however_it_ends(tokenizer, end, style):
     tokenizer.chat_template, tokenizer.eos_token = REFUSES, "<|pad|>"
     eos = [tokenizer.convert_tokens_to_ids("<|unknown|>")]
