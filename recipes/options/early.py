@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import get_peft_model
+from peft import PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, get_scheduler
 from trl.import_utils import is_vllm_available
 
-from poker_env.errors import UserError, first_line
+from poker_env.errors import UserError, first_line, note
 from poker_env.language_model.adapter import put_on
 from poker_env.language_model.skeleton import skeleton
 from poker_env.menu import longest_menu
@@ -74,10 +74,10 @@ def _check_optimizer(config: ExploitConfig) -> None:
 
 def _check_adapter(config: ExploitConfig, model: PreTrainedModel) -> None:
     """Put the adapter on the model's layers, without weights."""
-    if config.adapter is not None:
-        put_on(model, Path(config.adapter))
-        return
     bare = layers_without(model, config.lora_depth)
+    if config.adapter is not None:
+        _tell_what_stays(config, put_on(model, Path(config.adapter)), bare)
+        return
     modules = f"lora_target_modules {', '.join(config.lora_target_modules)}"
     with _refusals(f"{modules} with lora_depth {config.lora_depth}" if bare else modules):
         adapted = get_peft_model(model, config.lora(model))
@@ -88,6 +88,20 @@ def _check_adapter(config: ExploitConfig, model: PreTrainedModel) -> None:
                 f"lora_depth {config.lora_depth} can't be had with {config.model_name_or_path}: peft puts the adapter "
                 f"on {name.partition('.lora_')[0]}, too; set it to 1"
             )
+
+
+def _tell_what_stays(config: ExploitConfig, adapted: PeftModel, bare: int) -> None:
+    """Say which options the adapter that training goes on from is otherwise than."""
+    own = adapted.peft_config[adapted.active_adapter]
+    layers = {layer_of(name) for name, _ in adapted.named_parameters() if ".lora_" in name}
+    other = {
+        "lora_r": own.r != config.lora_r,
+        "lora_alpha": own.lora_alpha != config.lora_alpha,
+        "lora_dropout": own.lora_dropout != config.lora_dropout,
+        "lora_depth": min((layer for layer in layers if layer is not None), default=bare) != bare,
+    }
+    if options := [f"{name} {getattr(config, name)}" for name, differs in other.items() if differs]:
+        note(f"the adapter {config.adapter} was made otherwise and stays so, whatever {', '.join(options)} say")
 
 
 def _text(option: Any) -> str:

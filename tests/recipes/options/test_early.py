@@ -108,6 +108,24 @@ def test_an_adapter_goes_as_deep_as_it_is_told(name, tiny_model_dir):
     assert layers(0.01) == (count, {count - 1})
 
 
+def test_an_adapter_to_go_on_from_stays_as_deep_as_it_is(adapter, tiny_model_dir, tmp_path, capfd):
+    from peft import get_peft_model
+
+    tokenizer, model = load_tokenizer(str(tiny_model_dir)), load_model(str(tiny_model_dir))
+    made = config_of(tiny_model_dir, "--lora_depth", "0.5", "--lora_r", "4")
+    save_adapter(tmp_path / "upper", get_peft_model(model, made.lora(model)), tokenizer, made.poker())
+    loaded = put_on(load_model(str(tiny_model_dir)), tmp_path / "upper")
+    assert {layer_of(name) for name, _ in loaded.named_parameters() if "lora_" in name} == {1}
+    for start, options in ((tmp_path / "upper", ["--lora_depth", "0.5", "--lora_r", "4"]), (adapter, [])):
+        check_early(config_of(tiny_model_dir, "--adapter", str(start), *options), tokenizer)
+    assert "stays so" not in capfd.readouterr().err
+    check_early(config_of(tiny_model_dir, "--adapter", str(tmp_path / "upper"), "--lora_dropout", "0.1"), tokenizer)
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert said.endswith("made otherwise and stays so, whatever lora_r 16, lora_dropout 0.1, lora_depth 1.0 say")
+    check_early(config_of(tiny_model_dir, "--adapter", str(adapter), "--lora_depth", "0.5"), tokenizer)
+    assert capfd.readouterr().err.splitlines()[-1].endswith("whatever lora_depth 0.5 say")
+
+
 def test_experts_that_are_no_modules_are_not_left_out_in_silence(tiny_model_dir, tmp_path):
     folder = shutil.copytree(tiny_model_dir, tmp_path / "model")
     tokenizer = load_tokenizer(str(folder))
