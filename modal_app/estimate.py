@@ -106,6 +106,8 @@ class Work:
     training_passes: float
     host: float
     """Seconds of the CPU."""
+    depth: float = 1.0
+    """Share of the layers that are backpropagated through."""
 
 
 def epoch_work(
@@ -117,11 +119,12 @@ def epoch_work(
     menu: bool = False,
     trained_share: float = 1.0,
     times: int = 1,
+    depth: float = 1.0,
 ) -> Work:
     """What so many hands of a game (`holdem`, `leduc`, `kuhn`) come to.
 
     `menu`: whether the menu's answers are scored, as with `all_action`, instead of one being sampled. `times`: how
-    often an epoch's rows are trained on.
+    often an epoch's rows are trained on. `depth`: share of the layers that have an adapter.
     """
     tokens = hands * DECISIONS[game] * (TOKENS + ADVICE_TOKENS * advised)
     tokens = STYLE_TOKENS[style] * min(tokens, MOST_TOKENS.get(game, tokens))
@@ -132,15 +135,18 @@ def epoch_work(
         trained=trained,
         training_passes=max(times, trained / TOKENS_AT_ONCE),
         host=hands * HOST[game],
+        depth=depth,
     )
 
 
 def seconds(work: Work, model: Model, processor: Processor) -> float:
     """How long it takes; the formula is this module's."""
-    products = 2 * model.weights * (work.sampled + 2 * work.trained)
-    read = model.weights * model.bytes_per_weight * (work.sampling_passes + 2 * work.training_passes)
+    passed = 1 + work.depth  # forward, and backward as far down as adapters go
+    products = 2 * model.weights * (work.sampled + passed * work.trained)
+    read = model.weights * model.bytes_per_weight * (work.sampling_passes + passed * work.training_passes)
     forward, both = OPERATORS
-    launched = model.layers * (forward * work.sampling_passes + both * work.training_passes)
+    training = forward + (both - forward) * work.depth
+    launched = model.layers * (forward * work.sampling_passes + training * work.training_passes)
     return products / processor.flops + read / processor.bandwidth + launched * processor.launch + work.host
 
 
@@ -156,6 +162,7 @@ def seconds_of_epoch(config: Any, model: Model, gpu: str) -> float:
         menu="all_action" in config.variance_reduction,
         trained_share=config.trained_share,
         times=config.num_iterations,
+        depth=config.lora_depth,
     )
     return seconds(work, model, Processor(speed, kind.gb_per_second * 1e9, LAUNCH))
 

@@ -47,6 +47,10 @@ def test_the_parts_add_up():
     assert seconds(work, model, Processor(1e3, 1e30, 0.0)) == pytest.approx(2 * 10 + 4 * 5 + 0.5)
     assert seconds(work, model, Processor(1e30, 1e3, 0.0)) == pytest.approx(2 * (3 + 2) + 0.5)
     assert seconds(work, model, Processor(1e30, 1e30, 1e-3)) == pytest.approx(2e-3 * (71 * 3 + 232) + 0.5)
+    upper = replace(work, depth=0.5)
+    assert seconds(upper, model, Processor(1e3, 1e30, 0.0)) == pytest.approx(2 * 10 + 3 * 5 + 0.5)
+    assert seconds(upper, model, Processor(1e30, 1e3, 0.0)) == pytest.approx(2 * (3 + 1.5) + 0.5)
+    assert seconds(upper, model, Processor(1e30, 1e30, 1e-3)) == pytest.approx(2e-3 * (71 * 3 + 71 + 161 / 2) + 0.5)
 
 
 def advised(**options):
@@ -65,7 +69,7 @@ def test_more_work_takes_longer_and_a_faster_gpu_less():
     base = seconds_of_epoch(advised(), sizes[3], "L4")
     for options in ({"trained_share": 1.0}, {"num_iterations": 3}, {"prompt_style": "classic"}):
         assert seconds_of_epoch(advised(**options), sizes[3], "L4") > base, options
-    for options in ({"advisor": "false"}, {"prompt_style": "brief"}):
+    for options in ({"advisor": "false"}, {"prompt_style": "brief"}, {"lora_depth": 0.5}):
         assert seconds_of_epoch(advised(**options), sizes[3], "L4") < base, options
     assert seconds_of_epoch(advised(), replace(sizes[3], bytes_per_weight=4), "L4") > base
 
