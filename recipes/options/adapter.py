@@ -17,7 +17,6 @@ NO_ADAPTERS = r".*\.((mamba|mixer)\.out_proj|router)"
 """Linear layers that an adapter can't go on: a state space's kernels read that one's weights past it, and routers give
 more than one tensor."""
 
-
 OUTSIDE = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 """A module's name up to the first number in it, which is its layer's: later ones are experts'."""
 

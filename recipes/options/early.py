@@ -18,7 +18,7 @@ from poker_env.language_model.adapter import put_on
 from poker_env.language_model.skeleton import skeleton
 from poker_env.menu import longest_menu
 from poker_env.players.llm import LLMPlayer, model_player
-from recipes.options.adapter import layer_of, layers_without
+from recipes.options.adapter import ALL_LINEAR, layer_of, layers_without
 from recipes.options.config import ExploitConfig
 
 
@@ -94,7 +94,9 @@ def _tell_what_stays(config: ExploitConfig, adapted: PeftModel, bare: int) -> No
     """Say which options the adapter that training goes on from is otherwise than."""
     own = adapted.peft_config[adapted.active_adapter]
     layers = {layer_of(name) for name, _ in adapted.named_parameters() if ".lora_" in name}
+    modules = config.lora_target_modules  # which ones "all-linear" stood for isn't kept
     other = {
+        "lora_target_modules": modules != [ALL_LINEAR] and set(own.target_modules) != set(modules),
         "lora_r": own.r != config.lora_r,
         "lora_alpha": own.lora_alpha != config.lora_alpha,
         "lora_dropout": own.lora_dropout != config.lora_dropout,

@@ -166,7 +166,16 @@ def legal_everywhere(tokenizer, answer, eos=None, style="compact"):
             assert all(decision.answer.probabilities[1] == pytest.approx(1, abs=1e-6) for decision in decisions)
 
 
-@pytest.mark.parametrize(("style", "end"), list(zip(STYLES, ["<|end|>", "<|pad|>", "<|unknown|>"], strict=True)))
+ENDS = ("<|end|>", "<|pad|>", "<|unknown|>")
+
+
+@pytest.mark.parametrize(
+    ("style", "end"),
+    [
+        pytest.param(style, end, marks=[] if STYLES.index(style) == ENDS.index(end) else [pytest.mark.slow])
+        for style, end in itertools.product(STYLES, ENDS)
+    ],
+)
 def test_a_legal_answer_is_legal_however_it_ends(tokenizer, end, style):
     tokenizer.chat_template, tokenizer.eos_token = REFUSES, "<|pad|>"
     eos = [tokenizer.convert_tokens_to_ids("<|unknown|>")]

@@ -124,6 +124,8 @@ def test_an_adapter_to_go_on_from_stays_as_deep_as_it_is(adapter, tiny_model_dir
     assert said.endswith("made otherwise and stays so, whatever lora_r 16, lora_dropout 0.1, lora_depth 1.0 say")
     check_early(config_of(tiny_model_dir, "--adapter", str(adapter), "--lora_depth", "0.5"), tokenizer)
     assert capfd.readouterr().err.splitlines()[-1].endswith("whatever lora_depth 0.5 say")
+    check_early(config_of(tiny_model_dir, "--adapter", str(adapter), "--lora_target_modules", "q_proj"), tokenizer)
+    assert capfd.readouterr().err.splitlines()[-1].endswith("whatever lora_target_modules ['q_proj'] say")
 
 
 def test_experts_that_are_no_modules_are_not_left_out_in_silence(tiny_model_dir, tmp_path):

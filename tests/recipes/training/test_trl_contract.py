@@ -128,7 +128,13 @@ def test_several_updates_share_an_epochs_gradient_out(tiny_model_dir, tmp_path):
     assert_same_gradient(mean, whole.updates[0])
 
 
-@pytest.mark.parametrize(("tokens", "updates"), [(1, 3), (2, 1), (3, 3)])
+@pytest.mark.parametrize(
+    ("tokens", "updates"),
+    [
+        *((1, 3), (2, 1), (3, 3)),
+        *(pytest.param(*shape, marks=pytest.mark.slow) for shape in ((1, 1), (2, 3), (3, 1))),
+    ],
+)
 def test_rows_with_the_same_prompt_are_in_the_same_batch(tiny_model_dir, tmp_path, updates, tokens):
     """Else the entropy would be that of a part of the menu, and the prompt forwarded again for every part of it."""
     spread = {"rows_per_epoch": 48, "per_device_train_batch_size": 4, "updates_per_epoch": updates}
