@@ -21,6 +21,7 @@ from recipes import evaluate
 from recipes.evaluate_service import service_of
 
 HERO = ["--hero", "random", "--villain", "slumbot"]
+TOLD = ("hole_cards", "bot_hole_cards", "board", "action", "winnings")
 
 
 @pytest.fixture(autouse=True)
@@ -115,11 +116,15 @@ def test_a_bad_network_and_kills(hands, kills, tmp_path):
     record = json.loads((tmp_path / "results.json").read_text())
     journal = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()[1:]]
     counted = {event["hand"]: event["answer"] for event in journal if event.get("over")}
-    book = {(each["token"], *each["hole_cards"], each["action"]): each["winnings"] for each in fake.book}
-    found = {(each["token"], *each["hole_cards"], each["action"]): each["winnings"] for each in counted.values()}
+    book, found = (
+        {(each["token"], each["session_num_hands"]): [each[name] for name in TOLD] for each in hands_told}
+        for hands_told in (fake.book, counted.values())
+    )
     voided = [json.loads(line) for line in (tmp_path / "voided.jsonl").read_text().splitlines()]
     assert record["hands"] == hands == len(found) and found.items() <= book.items() and len(book) == len(fake.book)
-    assert sum(hand.payoff for hand in read_hands(tmp_path / "hands.jsonl")) == sum(found.values())
+    assert sum(hand.payoff for hand in read_hands(tmp_path / "hands.jsonl")) == sum(
+        each["winnings"] for each in counted.values()
+    )
     assert record["service"] == {"url": fake.url, "voided": len(voided), "disagreements": 0}
     assert fake.dealt - hands <= len(voided) and {each["hand"] for each in voided}.isdisjoint(counted)
     assert fake.complaints == [] and voided and len(fake.server.faults) > 3
