@@ -122,9 +122,8 @@ def test_a_bad_network_and_kills(hands, kills, tmp_path):
     )
     voided = [json.loads(line) for line in (tmp_path / "voided.jsonl").read_text().splitlines()]
     assert record["hands"] == hands == len(found) and found.items() <= book.items() and len(book) == len(fake.book)
-    assert sum(hand.payoff for hand in read_hands(tmp_path / "hands.jsonl")) == sum(
-        each["winnings"] for each in counted.values()
-    )
+    won = sum(each["winnings"] for each in counted.values())
+    assert sum(hand.payoff for hand in read_hands(tmp_path / "hands.jsonl")) == won
     assert record["service"] == {"url": fake.url, "voided": len(voided), "disagreements": 0}
     assert fake.dealt - hands <= len(voided) and {each["hand"] for each in voided}.isdisjoint(counted)
     assert fake.complaints == [] and voided and len(fake.server.faults) > 3
