@@ -21,8 +21,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from transformers.utils import logging as transformers_logging
 
 from poker_env.files import alone_in, output_folder
+from poker_env.forwarding.forward import keep_lower_layers
+from poker_env.forwarding.lora import fuse
 from poker_env.language_model.adapter import adapter_sha256
-from poker_env.language_model.lora import fuse
 from poker_env.player_specs import load_advisor
 from poker_env.players.hub import epoch_folder
 from poker_env.players.llm import model_player
@@ -183,6 +184,7 @@ def make_trainer(
         end_ids=model_player(model, tokenizer, config.poker()).end_ids,
     )
     fuse(trainer.model)
+    keep_lower_layers(trainer.model)
     expect_gradients(trainer)
     trainer.remove_callback(PrinterCallback)
     return trainer

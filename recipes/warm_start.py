@@ -33,9 +33,10 @@ from trl import SFTConfig, SFTTrainer
 
 from poker_env.errors import UserError
 from poker_env.files import output_folder
+from poker_env.forwarding.forward import keep_lower_layers
+from poker_env.forwarding.lora import fuse
 from poker_env.games import make_deals
 from poker_env.knowledge.advisor import SOFTNESS
-from poker_env.language_model.lora import fuse
 from poker_env.player_specs import advice_for, load_advisor
 from poker_env.players.base import Player
 from poker_env.players.llm import LLMPlayer
@@ -246,6 +247,7 @@ class ImitationTrainer(FitsIntoMemory, SFTTrainer):
             callbacks=list(callbacks),
         )
         fuse(self.model)
+        keep_lower_layers(self.model)
         expect_gradients(self)
         self.remove_callback(PrinterCallback)
         self.args._n_gpu = min(self.args.n_gpu, 1)  # see `ExploitConfig`

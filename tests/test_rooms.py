@@ -12,7 +12,7 @@ FLOORS = [
     floor.split()
     for floor in """
         poker_env.errors
-        poker_env.files poker_env.parallel poker_env.plugins
+        poker_env.files poker_env.parallel poker_env.plugins poker_env.forwarding
         poker_env.games
         poker_env.state poker_env.suits poker_env.thoughts
         poker_env.menu poker_env.hand

@@ -1,1 +1,1 @@
-"""Causal language models of any kind: loaded, put a question, sampled and scored. Knows no game."""
+"""Causal language models of any kind and their adapters: loaded, and put a question. Knows no game."""

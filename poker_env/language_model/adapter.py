@@ -63,7 +63,7 @@ def put_on(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> 
     """
     from peft import PeftConfig, PeftModelForCausalLM
 
-    from poker_env.language_model.lora import fuse
+    from poker_env.forwarding.lora import fuse
 
     require_weights(folder)
     try:

@@ -15,7 +15,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from poker_env.errors import UserError, first_line, note
-from poker_env.language_model.self_check import known_tokens
+from poker_env.forwarding.self_check import known_tokens
 from poker_env.prompts import Messages
 from poker_env.thoughts import opens_thought
 

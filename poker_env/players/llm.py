@@ -14,13 +14,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from poker_env.errors import UserError
+from poker_env.forwarding.generate import sample_completions
+from poker_env.forwarding.score import Scores, Spelled, score
 from poker_env.games import Game
 from poker_env.hand import Answer
 from poker_env.language_model.adapter import WEIGHTS, adapter_sha256, put_on
 from poker_env.language_model.base_weights import tell_other_weights
-from poker_env.language_model.generate import sample_completions
 from poker_env.language_model.loading import load_shared, load_tokenizer
-from poker_env.language_model.score import Scores, Spelled, score
 from poker_env.players.asking import Advise, AskedModel, Ids, Question
 from poker_env.players.hub import trained_folder
 from poker_env.players.poker_config import FILE_NAME, Answers, PokerConfig

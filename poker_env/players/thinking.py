@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from poker_env.errors import UserError
+from poker_env.forwarding.generate import sample_long_completions
 from poker_env.hand import Answer
-from poker_env.language_model.generate import sample_long_completions
 from poker_env.players.asking import Advise, AskedModel, Ids, Question
 from poker_env.players.poker_config import Answers, PokerConfig
 from poker_env.prompts import with_budget

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from poker_env.language_model.token_tree import TokenTree
+from poker_env.forwarding.token_tree import TokenTree
 from recipes.training.processes import everywhere, processes
 from recipes.training.rows import Ids
 
@@ -146,4 +146,4 @@ def _by_prompt(texts: Sequence[Text], rows: Iterable[int]) -> dict[Ids, list[int
 
 def _grow(tree: TokenTree, texts: Iterable[tuple[Sequence[int], Sequence[int]]]) -> None:
     for prompt, answer in texts:
-        tree.add(tree.add(-1, prompt), answer)
+        tree.add(tree.add(-1, prompt), answer[:-1])  # nothing comes after the last token

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from poker_env.language_model.forward import tree_logits
-from poker_env.language_model.token_tree import TokenTree
+from poker_env.forwarding.forward import tree_logits
+from poker_env.forwarding.token_tree import TokenTree
 from recipes.training.answer_logps import token_logps
 
 

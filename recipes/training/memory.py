@@ -11,9 +11,9 @@ import psutil
 import torch
 
 from poker_env.errors import note
-from poker_env.language_model.forward import base_of, tree_logits
-from poker_env.language_model.self_check import dtype_of, known_tokens, some_texts
-from poker_env.language_model.token_tree import TokenTree
+from poker_env.forwarding.forward import base_of, tree_logits
+from poker_env.forwarding.self_check import dtype_of, known_tokens, some_texts
+from poker_env.forwarding.token_tree import TokenTree
 
 MOST_TOKENS = {"cpu": 512, "cuda": 16384}
 """Beyond this, larger trees share hardly more, and aren't computed faster."""

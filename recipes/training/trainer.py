@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from trl import GRPOTrainer
 
-from poker_env.language_model.forward import tree_logits
-from poker_env.language_model.generate import cached_together
-from poker_env.language_model.token_tree import TokenTree
+from poker_env.forwarding.forward import tree_logits
+from poker_env.forwarding.generate import cached_together
+from poker_env.forwarding.token_tree import TokenTree
 from recipes.options.config import ExploitConfig
 from recipes.training.answer_logps import choice_entropies, token_logps, token_logps_and_entropies
 from recipes.training.batches import Inputs, Text, in_parts, places_in_parts, regrouped, texts_of
@@ -253,7 +253,8 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
             node = tree.add(-1, prompt)
             for column, token in enumerate(answer):
                 found.append((row, column, predicting.setdefault(node, len(predicting)), token))
-                node = tree.add(node, (token,))
+                if column + 1 < len(answer):  # nothing comes after the last one
+                    node = tree.add(node, (token,))
         with self.accelerator.autocast():
             logits = tree_logits(self.accelerator.unwrap_model(model), tree, list(predicting), call=model)
         rows_of, columns, places, tokens = torch.tensor(found, device=logits.device).unbind(dim=1)

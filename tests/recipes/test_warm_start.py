@@ -7,12 +7,12 @@ from made_trainer import Gradients
 from safetensors.numpy import load_file
 
 from poker_env.errors import UserError
+from poker_env.forwarding.token_tree import TokenTree
 from poker_env.games import make_deals, make_game
 from poker_env.hand import Answer
 from poker_env.knowledge.exact_value import ExactJudge, exact_policy
 from poker_env.language_model.bundled import BUNDLED
 from poker_env.language_model.loading import load_model, load_tokenizer
-from poker_env.language_model.token_tree import TokenTree
 from poker_env.menu import POT_FRACTIONS, make_menu
 from poker_env.player_specs import make_player
 from poker_env.players.llm import load_llm_player

@@ -43,7 +43,7 @@ def test_parts_hold_each_row_once_and_a_prompts_rows_together(tokens, seed):
     homes = {prompt: {place for place, own in enumerate(found) for p, _ in own if p == prompt} for prompt in prompts}
     assert all(len(places) == 1 for places in homes.values())
     for own in found:
-        nodes = {(p + a)[:length] for p, a in own for length in range(1, len(p + a) + 1)}
+        nodes = {(p + a)[:length] for p, a in own for length in range(1, len(p + a[:-1]) + 1)}  # all but the last
         assert len(nodes) <= tokens or len({p for p, _ in own}) == 1
     assert all(part["num_items_in_batch"] == 5.0 and len(part["tool_mask"]) for part in parts)
     assert (tokens == 1000) == (len(parts) == 1)
@@ -63,7 +63,7 @@ def test_parts_have_the_gradient_and_the_figures_of_the_whole(options, tiny_mode
     whole, logged = gradients(tiny_model_dir, tmp_path / "whole", 10_000, **options)
     parts, own = gradients(tiny_model_dir, tmp_path / "parts", 12, **options)
     for name, expected in whole.items():
-        torch.testing.assert_close(parts[name], expected, rtol=1e-4, atol=1e-6)
+        assert float((parts[name] - expected).norm()) <= 1e-5 * float(expected.norm()) + 1e-6, name
     timed = ("time", "runtime", "per_second")
     for name, value in logged.items():
         if not name.endswith(timed) and isinstance(value, float):

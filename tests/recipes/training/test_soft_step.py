@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_trainer import make, make_config
 
+from poker_env.forwarding.score import Spelled
 from poker_env.games import make_deals
 from poker_env.language_model.loading import load_model, load_tokenizer
-from poker_env.language_model.score import Spelled
 from poker_env.player_specs import make_player
 from poker_env.players.llm import LLMPlayer
 from poker_env.table import play

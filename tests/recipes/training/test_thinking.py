@@ -15,10 +15,10 @@ from scripted import WAYS, say, thinking_model
 from poker_env.errors import UserError
 from poker_env.evaluation.match import evaluate
 from poker_env.evaluation.results import results
+from poker_env.forwarding.generate import TOKENS_AT_ONCE, sample_completions, sample_long_completions
 from poker_env.games import make_deals, make_game
 from poker_env.hand import read_hands, write_hands
 from poker_env.knowledge.exact_value import KnowsItsPolicy
-from poker_env.language_model.generate import TOKENS_AT_ONCE, sample_completions, sample_long_completions
 from poker_env.language_model.loading import load_model, load_tokenizer
 from poker_env.player_specs import make_player
 from poker_env.players.llm import PokerLLMAgent

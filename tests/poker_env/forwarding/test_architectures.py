@@ -5,10 +5,10 @@ import pytest
 import torch
 from architectures import EXPERTS, OTHERS, TREES, VOCABULARY, tiny
 
-from poker_env.language_model.forward import base_of, takes_trees, tree_logits
-from poker_env.language_model.generate import sample_completions
-from poker_env.language_model.score import score
-from poker_env.language_model.token_tree import TokenTree
+from poker_env.forwarding.forward import base_of, takes_trees, tree_logits
+from poker_env.forwarding.generate import sample_completions
+from poker_env.forwarding.score import score
+from poker_env.forwarding.token_tree import TokenTree
 from recipes.options.adapter import NO_ADAPTERS
 
 QUICK = [("gemma2", "eager"), ("gpt_oss", "eager"), ("mamba", "eager"), ("lfm2", "sdpa"), ("mixtral", "sdpa"),

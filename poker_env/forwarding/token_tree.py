@@ -48,6 +48,32 @@ class TokenTree:
             node = self._parents[node]
         return found[::-1]
 
+    def parent(self, node: int) -> int:
+        """The node before it; -1 at the start."""
+        return self._parents[node]
+
+    def places(self, other: TokenTree) -> list[int]:
+        """The node here of each of another tree's nodes; -1 for those that aren't here."""
+        found: list[int] = []
+        for token, parent in zip(other._tokens, other._parents, strict=True):
+            above = -1 if parent < 0 else found[parent]
+            found.append(self._nodes.get((above, token), -1) if parent < 0 or above >= 0 else -1)
+        return found
+
+    def part(self, nodes: Sequence[int]) -> TokenTree:
+        """The tree of the texts that lead to some nodes."""
+        needed = [False] * len(self)
+        for node in nodes:
+            needed[node] = True
+        for node in range(len(self) - 1, -1, -1):
+            if needed[node] and self._parents[node] >= 0:
+                needed[self._parents[node]] = True
+        found, places = TokenTree(), {-1: -1}
+        for node, kept in enumerate(needed):
+            if kept:
+                places[node] = found.add(places[self._parents[node]], (self._tokens[node],))
+        return found
+
     def tokens(self, nodes: Sequence[int]) -> list[int]:
         """Their tokens."""
         return [self._tokens[node] for node in nodes]

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from poker_env.language_model.contexts import Context, TokenIds, start
-from poker_env.language_model.forward import base_of
+from poker_env.forwarding.contexts import Context, TokenIds, start
+from poker_env.forwarding.forward import base_of
 
 Item = TypeVar("Item")
 

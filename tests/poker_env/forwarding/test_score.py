@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from poker_env.language_model.generate import sample_completions
+from poker_env.forwarding.generate import sample_completions
+from poker_env.forwarding.score import score
 from poker_env.language_model.loading import load_model
-from poker_env.language_model.score import score
 
 END, OTHER_END = 2, 30
 

@@ -14,15 +14,20 @@ from typing import Any
 import torch
 from transformers import Cache, PreTrainedModel
 
-from poker_env.language_model.self_check import dtype_of, holds, some_texts
-from poker_env.language_model.token_tree import TokenTree
-from poker_env.language_model.tree_attention import Blocks, attending_in_blocks
+from poker_env.forwarding import lower_layers
+from poker_env.forwarding.lower_layers import lower_layers_of
+from poker_env.forwarding.self_check import dtype_of, holds, some_texts
+from poker_env.forwarding.token_tree import TokenTree
+from poker_env.forwarding.tree_attention import Blocks, attending_in_blocks
 
 ROWS = 16
 """Texts forwarded together."""
 
 COMPARED = 32
 """Tokens of each text that a shortcut is tried on, the last one among them; what is wrong before shows there, too."""
+
+TRIED = 16
+"""Tokens of texts that kept layers are tried with, fewer than any window has: length makes no difference to them."""
 
 CHECKPOINTING = (
     "is_activation_checkpointing"
@@ -88,13 +93,41 @@ def in_blocks(
 
     What the ones before are to be looked at by is in the `cache`, which then has the new ones, too.
     """
+    base, own = base_of(model), (tree, nodes, call or model)
+    lower = lower_layers_of(base)
+    if lower is None:
+        return _blocks_logits(base, *own, since, cache)
+    if cache is not None:  # which needs the lower layers' part
+        with lower.watched(tree, since):
+            return _blocks_logits(base, *own, since, cache)
+    unknown = lower.unknown(tree)
+    if unknown is not None:
+        with torch.no_grad(), lower.alone(), lower.watched(unknown):
+            _blocks_logits(base, unknown, [0], base)
+    with lower.skipped(tree):
+        return _blocks_logits(base, *own)
+
+
+def keep_lower_layers(model: Any) -> None:
+    """Skip from now on layers below a model's adapter, which stays where it is, where what they give is known."""
     base = base_of(model)
+    lower_layers.keep(base, works=lambda: holds(base, TRIED, _kept_and_rows, "kept layers"))
+
+
+def _blocks_logits(
+    base: PreTrainedModel,
+    tree: TokenTree,
+    nodes: Sequence[int],
+    call: Callable[..., Any],
+    since: int = 0,
+    cache: Cache | None = None,
+) -> torch.Tensor:
     inputs: dict[str, Any] = {name: tensor.to(base.device) for name, tensor in tree.inputs(since).items()}
     blocks = Blocks.of(tree.ancestors(since), dtype_of(base), base.device)
     whole = torch.zeros(1, 1, 1, 1, device=base.device)  # so that the model makes no mask of its own
     inputs = {**inputs, "attention_mask": whole, "token_tree": blocks, "past_key_values": cache}
     with attending_in_blocks(base):
-        return _logits(base, call or model, inputs, [node - since for node in nodes])[0]
+        return _logits(base, call, inputs, [node - since for node in nodes])[0]
 
 
 def _masked(model: Any, tree: TokenTree, nodes: Sequence[int], call: Callable[..., Any]) -> torch.Tensor:
@@ -164,3 +197,11 @@ def _tree_and_rows(
         for path, own in zip(paths, places, strict=True)
     ]
     return forward(model, tree, nodes, model), torch.cat([logits[0] for logits in plain])
+
+
+def _kept_and_rows(model: PreTrainedModel, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same by layers that are kept, of which nothing is known yet."""
+    lower = lower_layers_of(model)
+    assert lower is not None
+    lower.forget()
+    return _tree_and_rows(in_blocks, model, length)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from poker_env.language_model.contexts import common_prefix_length
-from poker_env.language_model.generate import sample_completions
+from poker_env.forwarding.contexts import common_prefix_length
+from poker_env.forwarding.generate import sample_completions
 from poker_env.language_model.loading import load_model
 
 EOS = 2  # the tiny tokenizer's <|end|>

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from poker_env.language_model.lora import FusedLinear, fuse
+from poker_env.forwarding.lora import FusedLinear, fuse
 
 
 class Two(nn.Module):

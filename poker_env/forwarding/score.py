@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from poker_env.language_model.forward import tree_logits
-from poker_env.language_model.generate import TokenIds, batches
-from poker_env.language_model.token_tree import TokenTree
+from poker_env.forwarding.forward import tree_logits
+from poker_env.forwarding.generate import TokenIds, batches
+from poker_env.forwarding.token_tree import TokenTree
 
 Ids = tuple[int, ...]
 

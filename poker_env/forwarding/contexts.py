@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from poker_env.language_model.forward import base_of, in_blocks, next_logits
-from poker_env.language_model.self_check import holds, some_texts
-from poker_env.language_model.token_tree import TokenTree
+from poker_env.forwarding.forward import base_of, in_blocks, next_logits
+from poker_env.forwarding.self_check import holds, some_texts
+from poker_env.forwarding.token_tree import TokenTree
 
 TokenIds = Sequence[int]
 
