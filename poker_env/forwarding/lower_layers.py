@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from poker_env.forwarding.self_check import dtype_of
 from poker_env.forwarding.token_tree import TokenTree
 
 Tensor = torch.Tensor
@@ -107,8 +108,11 @@ def keep(base: PreTrainedModel, works: Callable[[], bool]) -> None:
 
 
 def lower_layers_of(base: PreTrainedModel) -> LowerLayers | None:
-    """What is kept of a model's; None where nothing is, and under autocast, which rounds otherwise."""
-    return None if torch.is_autocast_enabled(base.device.type) else _kept.get(base)
+    """What is kept of a model's; None where nothing is, and under autocast to another type, which rounds otherwise."""
+    kind = base.device.type
+    if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) != dtype_of(base):
+        return None
+    return _kept.get(base)
 
 
 def _below_and_above(base: PreTrainedModel) -> tuple[Sequence[nn.Module], Sequence[nn.Module]]:

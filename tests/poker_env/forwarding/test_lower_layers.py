@@ -181,16 +181,18 @@ def test_nothing_is_kept_where_it_would_be_wrong(why):
         torch.testing.assert_close(as_tree(model, rows), plain, rtol=0, atol=1e-4)
 
 
-def test_under_autocast_it_is_left_alone():
-    model = adapted()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_under_autocast_to_its_own_type_it_is_kept_and_else_left_alone(dtype):
+    model = adapted().to(dtype)
     keep_lower_layers(model)
     rows = texts([12, 20])
     with torch.no_grad():
-        as_tree(model, rows)
+        expected = as_tree(model, rows)
         lower = forwards(model, 0)
         with torch.autocast("cpu", torch.bfloat16):
-            as_tree(model, rows)
-    assert lower
+            found = as_tree(model, rows)
+    assert bool(lower) == (dtype == torch.float32)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.3)
 
 
 def test_a_failed_pass_leaves_nothing_half_kept():
