@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from poker_env.forwarding import tree_attention
 from poker_env.forwarding.token_tree import TokenTree
 from poker_env.forwarding.tree_attention import Blocks, _attention
-from poker_env.forwarding import tree_attention
 
 CPU = torch.device("cpu")
 
