@@ -107,7 +107,7 @@ class Work:
     host: float
     """Seconds of the CPU."""
     depth: float = 1.0
-    """Share of the layers that are backpropagated through."""
+    """Share of the layers that have an adapter: those below are forwarded to play the hands, and are known then."""
 
 
 def epoch_work(
@@ -141,12 +141,11 @@ def epoch_work(
 
 def seconds(work: Work, model: Model, processor: Processor) -> float:
     """How long it takes; the formula is this module's."""
-    passed = 1 + work.depth  # forward, and backward as far down as adapters go
+    passed = 2 * work.depth  # forward and backward, as far down as adapters go
     products = 2 * model.weights * (work.sampled + passed * work.trained)
     read = model.weights * model.bytes_per_weight * (work.sampling_passes + passed * work.training_passes)
     forward, both = OPERATORS
-    training = forward + (both - forward) * work.depth
-    launched = model.layers * (forward * work.sampling_passes + training * work.training_passes)
+    launched = model.layers * (forward * work.sampling_passes + both * work.depth * work.training_passes)
     return products / processor.flops + read / processor.bandwidth + launched * processor.launch + work.host
 
 

@@ -48,9 +48,9 @@ def test_the_parts_add_up():
     assert seconds(work, model, Processor(1e30, 1e3, 0.0)) == pytest.approx(2 * (3 + 2) + 0.5)
     assert seconds(work, model, Processor(1e30, 1e30, 1e-3)) == pytest.approx(2e-3 * (71 * 3 + 232) + 0.5)
     upper = replace(work, depth=0.5)
-    assert seconds(upper, model, Processor(1e3, 1e30, 0.0)) == pytest.approx(2 * 10 + 3 * 5 + 0.5)
-    assert seconds(upper, model, Processor(1e30, 1e3, 0.0)) == pytest.approx(2 * (3 + 1.5) + 0.5)
-    assert seconds(upper, model, Processor(1e30, 1e30, 1e-3)) == pytest.approx(2e-3 * (71 * 3 + 71 + 161 / 2) + 0.5)
+    assert seconds(upper, model, Processor(1e3, 1e30, 0.0)) == pytest.approx(2 * 10 + 2 * 5 + 0.5)
+    assert seconds(upper, model, Processor(1e30, 1e3, 0.0)) == pytest.approx(2 * (3 + 1) + 0.5)
+    assert seconds(upper, model, Processor(1e30, 1e30, 1e-3)) == pytest.approx(2e-3 * (71 * 3 + 232 / 2) + 0.5)
 
 
 def advised(**options):
