@@ -20,6 +20,7 @@ from recipes.options.config import ExploitConfig
 from recipes.training.answer_logps import choice_entropies, token_logps, token_logps_and_entropies
 from recipes.training.batches import Inputs, Text, in_parts, places_in_parts, regrouped, texts_of
 from recipes.training.fitting import FitsIntoMemory
+from recipes.training.memory import give_back
 from recipes.training.processes import total
 from recipes.training.rollout import Rollout
 from recipes.training.rows import Ids
@@ -117,8 +118,10 @@ class TreeTrainer(FitsIntoMemory, GRPOTrainer):
         begins = self.steps_taken % (steps * self.args.num_iterations) == 0
         if begins and self._played_at != self.steps_taken:
             self._played_at = self.steps_taken
+            give_back()
             rng = np.random.default_rng((self.args.seed, self.state.global_step))
             self._batches = regrouped(self._rows(inputs), steps, self.args.updates_per_epoch, rng)
+            give_back()
         return self._batches[self.steps_taken % steps]
 
     def _rows(self, inputs: list[Inputs]) -> Inputs:

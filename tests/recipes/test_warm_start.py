@@ -120,7 +120,7 @@ def test_parts_of_a_batch_have_the_gradient_of_the_whole(tiny_model_dir, tmp_pat
     monkeypatch.setattr(
         warm_start, "divergence", lambda m, own, *t, **o: sizes.append(len(own)) or usual(m, own, *t, **o)
     )
-    for tokens in (10_000, 60, 1):
+    for tokens in (10_000, 40, 1):
         trainer, gradients = imitating(tiny_model_dir, tmp_path, tokens)
         trainer.train()
         found.append((gradients.updates, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]))
