@@ -54,7 +54,10 @@ QUICK = {
         "split": True,
         "decisions": made_up_decisions(14, 40, menus=True),
     },
-    "five deals of Kuhn": {"options": {"episodes_per_epoch": 5, "entropy_coef": 0.1, **KUHN}, "batch": 2},
+    "five deals of Kuhn, the lower layer kept": {
+        "options": {"episodes_per_epoch": 5, "entropy_coef": 0.1, "lora_depth": 0.5, **KUHN},
+        "batch": 2,
+    },
 }
 SLOW = {
     "a process without a row": {
@@ -63,6 +66,11 @@ SLOW = {
         "decisions": made_up_decisions(4, 1, menus=True),
     },
     "all actions in Kuhn": {"options": {"episodes_per_epoch": 45, **MENUS, **KUHN}, "batch": 8},
+    "five deals of Kuhn": {"options": {"episodes_per_epoch": 5, "entropy_coef": 0.1, **KUHN}, "batch": 2},
+    "hold'em, the lower layer kept": {
+        "options": {"game": "holdem", "episodes_per_epoch": 21, "lora_depth": 0.5, **MENUS, **KUHN, "villain": "call"},
+        "batch": 8,
+    },
     "a prompt that fits in no process": {
         "options": {"rows_per_epoch": 6, "num_epochs": 1, **MENUS},
         "batch": 2,
