@@ -97,6 +97,7 @@ def in_blocks(
     lower = lower_layers_of(base)
     if lower is None:
         return _blocks_logits(base, *own, since, cache)
+    lower.make_room()
     if cache is not None:  # which needs the lower layers' part
         with lower.watched(tree, since):
             return _blocks_logits(base, *own, since, cache)

@@ -22,7 +22,7 @@ from poker_env.forwarding.token_tree import TokenTree
 Tensor = torch.Tensor
 
 MOST_BYTES = 2**27
-"""When so much is kept, all of it is forgotten: of a model of 3 billion weights, 32,768 tokens."""
+"""When more than that is kept, all of it is forgotten: of a model of 3 billion weights, 32,768 tokens."""
 
 ADAPTERS = (".lora_", "modules_to_save", "trainable_tokens")
 """What peft's adapters have in the names of their weights."""
@@ -41,6 +41,11 @@ class LowerLayers:
         self._tree = TokenTree()
         self._states: Tensor | None = None
         """(tokens of the tree, dimensions)."""
+
+    def make_room(self) -> None:
+        """Before a pass: keep nothing of earlier ones if that is too much."""
+        if self._states is not None and self._states.nbytes > MOST_BYTES:
+            self.forget()
 
     def unknown(self, tree: TokenTree) -> TokenTree | None:
         """The texts of a tree that have tokens of which nothing is kept; None where there are none."""
@@ -67,15 +72,14 @@ class LowerLayers:
     @contextmanager
     def skipped(self, tree: TokenTree) -> Iterator[None]:
         """Within it these layers give what is kept of all of a tree's tokens."""
-        assert self._states is not None, "nothing is kept"
-        states = self._states[self._tree.places(tree)][None]
+        places = self._tree.places(tree)
+        assert self._states is not None and min(places) >= 0, "not all is known"
+        states = self._states[places][None]
         with _forwarding(self.lower, lambda *args, **kwargs: states):
             yield
 
     def _take_in(self, tree: TokenTree, since: int, states: Tensor) -> None:
         """Keep (tokens, dimensions) of a tree's tokens from `since` on, if all of those before are known."""
-        if self._states is not None and self._states.nbytes + states.nbytes > MOST_BYTES:
-            self.forget()
         places = self._tree.places(tree)
         new = [node for node in range(since, len(tree)) if places[node] < 0]
         if min(places[:since], default=0) < 0 or not new:
@@ -84,7 +88,7 @@ class LowerLayers:
             above = tree.parent(node)
             places[node] = self._tree.add(places[above] if above >= 0 else -1, tree.tokens([node]))
         own = states[[node - since for node in new]]
-        self._states = own if self._states is None else torch.cat([self._states, own])
+        self._states = own if self._states is None else torch.cat([self._states, own.to(self._states.dtype)])
 
 
 _kept: WeakKeyDictionary[nn.Module, LowerLayers] = WeakKeyDictionary()

@@ -148,15 +148,26 @@ def test_it_follows_the_adapter_as_that_learns():
 def test_more_than_there_is_room_for_is_forgotten(monkeypatch):
     model = adapted()
     keep_lower_layers(model)
-    monkeypatch.setattr(lower_layers, "MOST_BYTES", 50 * 32 * 4)  # of fifty tokens
-    kept = lower_layers_of(base_of(model))
-    for seed in range(6):
-        rows = texts([12, 20, 33], seed=seed)
+    assert takes_trees(model, 33)
+    monkeypatch.setattr(lower_layers, "MOST_BYTES", 100 * 32 * 4)  # of a hundred tokens
+    kept, old, forgotten = lower_layers_of(base_of(model)), [], 0
+    for seed in range(12):
+        rows = [*old[-3:], *texts([12, 20, 33], seed=seed)]  # some are known and some are not
         plain = torch.cat([next_logits(model, [row]) for row in rows]).log_softmax(-1)
         torch.testing.assert_close(as_tree(model, rows), plain, rtol=0, atol=1e-4)
         tree = TokenTree()
-        tree.add(-1, rows[0])
+        for row in rows:
+            tree.add(-1, row)
         assert kept.unknown(tree) is None
+        old += rows[-3:]
+        first = TokenTree()
+        first.add(-1, old[0])
+        forgotten += kept.unknown(first) is not None
+    assert 3 < forgotten < 12
+    sample_completions(model.eval(), old[-3:], range(3), max_new_tokens=4, eos_ids=(2,),
+                       answered=lambda row, ids: False)  # fmt: skip
+    plain = torch.cat([next_logits(model, [row]) for row in old[-6:]]).log_softmax(-1)
+    torch.testing.assert_close(as_tree(model, old[-6:]), plain, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
