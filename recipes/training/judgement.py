@@ -20,6 +20,7 @@ from poker_env.language_model.adapter import adapter_sha256
 from poker_env.player_specs import advice_for
 from poker_env.players.llm import model_player
 from poker_env.report.page import write_report
+from recipes.training.memory import give_back
 from recipes.training.processes import gather_to_main, is_main, on_main, share_of
 from recipes.training.rollout import Rollout
 
@@ -52,9 +53,11 @@ class Judgement:
         if found is not None and (found["villain"], found["seed"], found["deals"]) == (villain.name, seed, asked):
             return
         model = self._trainer.accelerator.unwrap_model(self._trainer.model)
+        give_back()
         with nullcontext() if adapter else model.disable_adapter():
             match = self._match(model, adapter)
             played = gather_to_main(match.play(share_of(match.decks), progress=is_main()))
+            give_back()
             on_main(lambda: self._write(folder, match, played))
 
     def table(self) -> Table:
