@@ -7,6 +7,7 @@ from made_trainer import WEIGHTS, make, rows_of
 from together import made_up_decisions
 
 from recipes.training import memory
+from recipes.training import trainer as training
 from recipes.training.batches import in_parts, texts_of
 from recipes.training.rows import Row, to_trl, training_rows
 
@@ -137,6 +138,32 @@ def test_fewer_tokens_fit_into_less_memory(tiny_model_dir, tmp_path, monkeypatch
     assert found[1] == pytest.approx(300, abs=1)
     said = capsys.readouterr().err
     assert "note: memory may not suffice: 256 tokens at a time take about" in said and said.count("\n") == 1
+
+
+def test_nothing_is_forwarded_after_an_answers_last_token(tiny_model_dir, tmp_path, monkeypatch):
+    sizes, usual = [], training.tree_logits
+
+    def counted(model, tree, *others, **options):
+        sizes.append(len(tree))
+        return usual(model, tree, *others, **options)
+
+    monkeypatch.setattr(training, "tree_logits", counted)
+    rows = rows_of([Row((5, 6), (7, 8, 9), (1.0, 0.0)), Row((5, 6), (7, 3), (-1.0, 0.0))], 2)
+    trainer, _ = make(tiny_model_dir, tmp_path, rows, rows_per_epoch=2, num_epochs=1)
+    trainer.train()
+    assert sizes and set(sizes) == {5}  # 5, 6, 7, 8, and the prompt of what only fills up
+
+
+def test_memory_is_given_back_before_and_after_an_epochs_hands(tiny_model_dir, tmp_path, monkeypatch):
+    happened = []
+    monkeypatch.setattr(training, "give_back", lambda: happened.append("given back"))
+    trainer, _ = make(tiny_model_dir, tmp_path, rows_of([Row((5, 6), (7, 8), (1.0, 0.0))], 4), num_epochs=1)
+    play = trainer._generate_and_score_completions
+    monkeypatch.setattr(
+        trainer, "_generate_and_score_completions", lambda inputs: happened.append("hands") or play(inputs)
+    )
+    trainer.train()
+    assert happened == ["given back", "hands", "given back"]
 
 
 def test_an_estimate_counts_weights_by_what_is_made_of_them(tiny_model_dir, tmp_path, monkeypatch):
